@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Embedded services for laptops, tests and benchmarks: an S3 store and a model hub, both on 127.0.0.1.
+
+Run ``python -m local_services present|absent|status --state-dir DIR`` to manage them as processes, or use
+``local_services.hub.LocalHub`` and ``local_services.seaweedfs.SeaweedFS`` from Python.
+"""
