@@ -1,0 +1,191 @@
+# Copyright (c) 2026, modelops.serving contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One layer of options per place where models come from or go to: argument specs, environment, secrets.
+
+Option names and their environment variables are those of amazon.aws and google.cloud, so that what AWX injects works.
+The environment is read by the AWS SDK and by the engine where no option is given. What is left for here does not go
+through ``env_fallback``, because it must only count for its own type: ``AWS_URL`` says nothing about a bucket of Google.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import find_token
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.stores.gcs import AUTH_KINDS
+
+Spec: t.TypeAlias = "dict[str, dict[str, t.Any]]"
+
+HUGGINGFACE: Spec = {
+    "endpoint": {"type": "str"},
+    "token": {"type": "str", "no_log": True, "aliases": ["hf_token"]},
+    "token_file": {"type": "path", "no_log": False},
+}
+S3: Spec = {
+    "endpoint_url": {"type": "str", "aliases": ["aws_endpoint_url"]},
+    "region": {"type": "str", "aliases": ["aws_region"]},
+    "access_key": {"type": "str", "no_log": False, "aliases": ["aws_access_key_id", "aws_access_key"]},
+    "secret_key": {"type": "str", "no_log": True, "aliases": ["aws_secret_access_key", "aws_secret_key"]},
+    "session_token": {"type": "str", "no_log": True, "aliases": ["aws_session_token"]},
+    "profile": {"type": "str", "aliases": ["aws_profile"]},
+    "anonymous": {"type": "bool"},
+    "validate_certs": {"type": "bool"},
+    "ca_bundle": {"type": "path", "aliases": ["aws_ca_bundle"]},
+}
+GCS: Spec = {
+    "auth_kind": {"type": "str", "choices": list(AUTH_KINDS)},
+    "service_account_file": {"type": "path"},
+    "service_account_contents": {"type": "jsonarg", "no_log": True},
+    "access_token": {"type": "str", "no_log": True},
+}
+SOURCE: Spec = {
+    "type": {"type": "str", "choices": ["huggingface", "s3", "gcs", "local"], "default": "huggingface"},
+    "repo": {"type": "str"},
+    "revision": {"type": "str"},
+    "bucket": {"type": "str"},
+    "prefix": {"type": "str"},
+    "paths": {"type": "list", "elements": "path"},
+    "allow_patterns": {"type": "list", "elements": "str"},
+    "ignore_patterns": {"type": "list", "elements": "str"},
+    **HUGGINGFACE,
+    **S3,
+    **GCS,
+}
+DESTINATION: Spec = {
+    "type": {"type": "str", "choices": ["s3", "gcs", "local"], "default": "s3"},
+    "bucket": {"type": "str"},
+    "prefix": {"type": "str"},
+    "path": {"type": "path"},
+    **S3,
+    **GCS,
+}
+
+_EXCLUSIVE = [
+    ("profile", "access_key", "anonymous"),
+    ("service_account_file", "service_account_contents", "access_token"),
+]
+_TOGETHER = [("access_key", "secret_key")]
+_REQUIRED_BY = {"session_token": ("access_key",)}
+
+SOURCE_OPTION: dict[str, t.Any] = {
+    "type": "dict",
+    "options": SOURCE,
+    "mutually_exclusive": [("token", "token_file"), *_EXCLUSIVE],
+    "required_together": _TOGETHER,
+    "required_by": _REQUIRED_BY,
+    "required_if": [
+        ("type", "huggingface", ("repo",)),
+        ("type", "s3", ("bucket",)),
+        ("type", "gcs", ("bucket",)),
+        ("type", "local", ("paths",)),
+    ],
+}
+DESTINATIONS_OPTION: dict[str, t.Any] = {
+    "type": "list",
+    "elements": "dict",
+    "required": True,
+    "options": DESTINATION,
+    "mutually_exclusive": _EXCLUSIVE,
+    "required_together": _TOGETHER,
+    "required_by": _REQUIRED_BY,
+    "required_if": [
+        ("type", "s3", ("bucket",)),
+        ("type", "gcs", ("bucket",)),
+        ("type", "local", ("path",)),
+    ],
+}
+CONTROL: Spec = {
+    "timeout": {"type": "float"},
+    "stall_timeout": {"type": "float", "default": 30},
+    "attempts": {"type": "int", "default": 6},
+}
+
+# What the AWS SDK does not read itself, or not from there.
+_S3_ENVIRONMENT = {
+    "endpoint_url": ("AWS_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+}
+_PASTED = ("access_key", "secret_key", "session_token", "access_token")
+# Secrets that the libraries read from the environment themselves. They are kept out of results all the same.
+_SECRET_VARIABLES = (
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "GCP_ACCESS_TOKEN",
+)
+
+_LIBRARIES = {
+    "huggingface": (("huggingface_hub", "huggingface_hub >= 1.0"),),
+    "s3": (("botocore", "boto3"),),
+    "gcs": (("google.auth", "google-auth"), ("google_crc32c", "google-crc32c")),
+}
+
+
+def source_data(module: AnsibleModule, given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The engine's description of a source from the option ``source``.
+
+    :raises TransferError: the token cannot be read or is not one.
+    """
+    data = _complete(module, given, SOURCE)
+    if data["type"] == "huggingface":
+        token, warning = find_token(data.get("token"), data.pop("token_file", None))
+        if warning:
+            module.warn(warning)
+        if token:
+            # Found in a file, in the environment, or without its white space: not the value that Ansible knows.
+            module.no_log_values.add(token)
+            data["token"] = token
+    return data
+
+
+def destinations_data(module: AnsibleModule, given: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """The engine's descriptions of destinations from the option ``destinations``."""
+    return [_complete(module, item, DESTINATION) for item in given]
+
+
+def _complete(module: AnsibleModule, given: t.Mapping[str, t.Any], spec: Spec) -> dict[str, t.Any]:
+    # Aliases stay among the parameters beside the names they stand for.
+    data = {key: given[key] for key in spec if given.get(key) is not None}
+    kind = data["type"]
+    _require(module, kind)
+    if kind == "s3":
+        for key, variables in _S3_ENVIRONMENT.items():
+            data.setdefault(key, next((os.environ[name] for name in variables if os.environ.get(name)), None))
+    for key in _PASTED:
+        if isinstance(data.get(key), str) and data[key] != data[key].strip():
+            data[key] = data[key].strip()
+            module.warn(f"The {key} had white space around it, which was removed.")
+    module.no_log_values.update(_secrets(data))
+    # Nothing but white space is no secret, and would make every message unreadable.
+    module.no_log_values.difference_update([value for value in module.no_log_values if not value.strip()])
+    return data
+
+
+def _require(module: AnsibleModule, kind: str) -> None:
+    for name, package in (("urllib3", "urllib3 >= 2"), *_LIBRARIES.get(kind, ())):
+        try:
+            found = importlib.util.find_spec(name) is not None
+        except ImportError:  # the package around it is missing already
+            found = False
+        if not found:
+            module.fail_json(msg=missing_required_lib(package, reason=f"for type={kind}"))
+
+
+def _secrets(data: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    yield from (data[key] for key in ("secret_key", "session_token", "access_token") if data.get(key))
+    yield from (os.environ[name].strip() for name in _SECRET_VARIABLES if os.environ.get(name, "").strip())
+    for contents in (data.get("service_account_contents"), os.environ.get("GCP_SERVICE_ACCOUNT_CONTENTS")):
+        if contents:
+            yield contents
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # not a key; the store says so
+                yield json.loads(contents)["private_key"]

@@ -1,0 +1,310 @@
+# Copyright (c) 2026, modelops.serving contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How one destination prefix says what it is: complete, partial, absent or corrupt; and who may change it.
+
+::
+
+    <prefix>/.model-sync/manifest.json    complete: written last, removed before anything changes
+    <prefix>/.model-sync/pending.json     a run is or was at work: what it writes, what was there before
+    <prefix>/.model-sync/lease.json       who is at work now
+    <prefix>/.model-sync/uploads/*.json   how far each large file has come
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+import threading
+import time
+import typing as t
+import uuid
+
+from .control import Control
+from .errors import ConflictError, InputError, LockedError, TransferError
+from .model import Listed, Manifest, parse_json
+from .paths import CONTROL, MANIFEST
+from .stores.base import Store
+
+PENDING = CONTROL + "pending.json"
+LEASE = CONTROL + "lease.json"
+UPLOADS = CONTROL + "uploads/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pending:
+    """What a run that has begun and not published set out to do."""
+
+    revision: str
+    source: t.Mapping[str, t.Any]
+    paths: tuple[str, ...]
+    managed: tuple[str, ...]
+    previous: Manifest | None
+    started: str
+
+    def to_json(self) -> bytes:
+        """The object as stored."""
+        return json.dumps(
+            {
+                "revision": self.revision,
+                "source": dict(self.source),
+                "paths": self.paths,
+                "managed": self.managed,
+                "previous": self.previous.to_json().decode() if self.previous else None,
+                "started": self.started,
+            }
+        ).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Pending | None:
+        """Read it back; None when it is damaged, which only costs the knowledge of what is there already."""
+        try:
+            raw = parse_json(data)
+            previous = Manifest.from_json(raw["previous"].encode()) if raw["previous"] else None
+            if not isinstance(raw["paths"], list) or not isinstance(raw["managed"], list):
+                return None
+            return cls(
+                raw["revision"], raw["source"], tuple(raw["paths"]), tuple(raw["managed"]), previous, raw["started"]
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, InputError):
+            return None
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """A prefix as it was found. ``listing`` holds the model's files only, ``control`` our own objects."""
+
+    listing: t.Mapping[str, Listed]
+    control: t.Mapping[str, Listed]
+    manifest: Manifest | None
+    manifest_error: str | None
+    pending: Pending | None
+
+    def damage(self) -> list[str]:
+        """What the manifest promises and the listing does not hold: one line per file, empty when whole."""
+        lines = []
+        for file in self.manifest.files if self.manifest else ():
+            there = self.listing.get(file.path)
+            if there is None:
+                lines.append(f"{file.path}: missing")
+            elif there.size != file.size:
+                lines.append(f"{file.path}: {there.size} bytes instead of {file.size}")
+            elif there.etag != file.etag:
+                lines.append(f"{file.path}: overwritten (ETag {there.etag} instead of {file.etag})")
+        return lines
+
+    @property
+    def status(self) -> str:
+        """``complete``, ``partial``, ``absent`` or ``corrupt``."""
+        if self.manifest_error or (self.manifest and self.damage()):
+            return "corrupt"
+        if self.manifest:
+            return "complete"
+        return "partial" if self.pending or PENDING in self.control else "absent"
+
+    @property
+    def managed(self) -> set[str]:
+        """Every path that this engine wrote or began to write here."""
+        paths: set[str] = set()
+        for manifest in (self.manifest, self.pending.previous if self.pending else None):
+            if manifest:
+                paths.update(manifest.stale, (file.path for file in manifest.files))
+        if self.pending:
+            paths.update(self.pending.paths, self.pending.managed)
+        return paths
+
+
+def read_state(store: Store, control: Control) -> State:
+    """Look at a prefix: one listing, and the manifest if there is one.
+
+    :raises TransferError: the store cannot be read.
+    """
+    everything = control.retry(store.list)
+    listing = {path: there for path, there in everything.items() if not path.startswith(CONTROL)}
+    ours = {path: there for path, there in everything.items() if path.startswith(CONTROL)}
+    manifest, problem = None, None
+    found = control.retry(store.get, MANIFEST) if MANIFEST in ours else None
+    if found is not None:
+        try:
+            manifest = Manifest.from_json(found[0])
+        except InputError as error:
+            problem = str(error)
+    pending = None
+    if manifest is None and PENDING in ours:
+        note = control.retry(store.get, PENDING)
+        pending = Pending.from_json(note[0]) if note else None
+    return State(listing=listing, control=ours, manifest=manifest, manifest_error=problem, pending=pending)
+
+
+def _this_process() -> dict[str, t.Any]:
+    """Enough to tell later, on the same machine, whether this very process still lives."""
+
+    def read(path: str) -> str:
+        try:
+            with open(path, encoding="ascii", errors="replace") as stream:
+                return stream.read()
+        except OSError:
+            return ""
+
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        namespace = ""
+    return {
+        "host": socket.gethostname(),
+        "boot": read("/proc/sys/kernel/random/boot_id").strip(),
+        "namespace": namespace,
+        "pid": os.getpid(),
+        "started": _start_time(os.getpid()),
+    }
+
+
+def _start_time(pid: int) -> str:
+    """Clock ticks after boot at which a process began; empty when it is gone or cannot be asked."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+            return stream.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _liveness(holder: t.Mapping[str, t.Any]) -> bool | None:
+    """Whether the process behind a lease lives: True, False, or None where that cannot be known from here."""
+    me = _this_process()
+    if not me["boot"] or any(holder.get(key) != me[key] for key in ("host", "boot", "namespace")):
+        return None
+    return bool(_start_time(int(holder["pid"])) == holder["started"])
+
+
+class Lease:
+    """The right to change a prefix, held by one run and renewed until :meth:`release`.
+
+    No clocks are compared: a lease counts as abandoned when it was *watched* unchanged for its whole life time,
+    or when its process ran on this machine and is gone.
+
+    :param lost: told when the lease could not be kept; the run must not touch the prefix from then on.
+    :param seconds: life time without renewal.
+    """
+
+    def __init__(
+        self, store: Store, control: Control, *, lost: t.Callable[[TransferError], None], seconds: float = 45.0
+    ) -> None:
+        self._store = store
+        self._control = control
+        self._lost = lost
+        self._seconds = seconds
+        self._id = uuid.uuid4().hex
+        self._etag = ""
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.taken_over = ""
+
+    def _body(self) -> bytes:
+        # The time makes every renewal another object, also for stores whose ETag is a hash of the content.
+        return json.dumps(
+            {"id": self._id, "seconds": self._seconds, "renewed": time.time(), **_this_process()}
+        ).encode()
+
+    def acquire(self) -> None:
+        """Take the lease, waiting only as long as it takes to see whether its holder lives.
+
+        :raises LockedError: another run is at work; names it.
+        """
+        watched: tuple[str, float] | None = None
+        while True:
+            found = None
+            try:
+                self._etag = self._control.retry(self._store.put, LEASE, self._body(), if_absent=True)
+                break
+            except ConflictError:
+                found = self._control.retry(self._store.get, LEASE)
+            if found is None:
+                continue
+            data, etag = found
+            holder = self._parse(data)
+            if holder["id"] == self._id:  # the answer to our own write was lost
+                self._etag = etag
+                break
+            alive = _liveness(holder)
+            if alive or (watched and watched[0] != etag):
+                raise LockedError(
+                    f"{self._store.url} is being changed by process {holder['pid']} on {holder['host']}.",
+                    hint="Wait for it, then run again.",
+                )
+            if watched is None:
+                watched = (etag, time.monotonic())
+            if alive is False or time.monotonic() - watched[1] > holder["seconds"]:
+                try:
+                    self._etag = self._control.retry(self._store.put, LEASE, self._body(), if_match=etag)
+                    self.taken_over = f"process {holder['pid']} on {holder['host']}"
+                    break
+                except ConflictError:
+                    continue
+            self._control.sleep(min(2.0, holder["seconds"] / 6))
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def _parse(data: bytes) -> dict[str, t.Any]:
+        try:
+            raw = parse_json(data)
+            return {key: raw[key] for key in ("id", "seconds", "host", "boot", "namespace", "pid", "started")}
+        except (ValueError, KeyError, TypeError):
+            # Whoever wrote this holds it for the usual time.
+            return {"id": "", "seconds": 45.0, "host": "unknown", "boot": "", "namespace": "", "pid": 0, "started": ""}
+
+    def _renew(self) -> None:
+        renewed = time.monotonic()
+        while not self._done.wait(self._seconds / 5):
+            try:
+                self._etag = self._store.put(LEASE, self._body(), if_match=self._etag)
+                renewed = time.monotonic()
+            except ConflictError:
+                if not self._is_still_mine():
+                    self._lost(
+                        LockedError(f"{self._store.url} was taken over by another run.", hint="Run again later.")
+                    )
+                    return
+                renewed = time.monotonic()
+            except TransferError as error:
+                if time.monotonic() - renewed > self._seconds * 0.8:
+                    # Others may take the prefix over from now on: stop before they do.
+                    self._lost(LockedError(f"The lease of {self._store.url} could not be renewed: {error}"))
+                    return
+
+    def _is_still_mine(self) -> bool:
+        try:
+            found = self._store.get(LEASE)
+        except TransferError:
+            return False
+        if found is None or self._parse(found[0])["id"] != self._id:
+            return False
+        self._etag = found[1]
+        return True
+
+    def check(self) -> None:
+        """Just before publishing: still ours?
+
+        :raises LockedError: no.
+        """
+        self._control.check()
+        found = self._control.retry(self._store.get, LEASE)
+        if found is None or self._parse(found[0])["id"] != self._id:
+            raise LockedError(f"{self._store.url} was taken over by another run.", hint="Run again later.")
+
+    def release(self) -> None:
+        """Let go. Failing to do so only makes the next run wait, so errors are not raised."""
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join(5)
+        try:
+            if self._is_still_mine():
+                self._store.delete(LEASE)
+        except TransferError:
+            return
+
+
+__all__ = ["LEASE", "PENDING", "UPLOADS", "Lease", "Pending", "State", "read_state"]
