@@ -82,8 +82,9 @@ def _libcrypto() -> t.Any:
     # The library that hashlib itself has loaded is preferred: no search, surely present.
     import _hashlib  # noqa: PLC0415 - only to find the file
 
-    for name in (getattr(_hashlib, "__file__", None), ctypes.util.find_library("crypto")):
+    for find in (lambda: getattr(_hashlib, "__file__", None), lambda: ctypes.util.find_library("crypto")):
         try:
+            name = find()
             lib = ctypes.CDLL(name) if name else None
             if lib is not None and all(hasattr(lib, f"SHA256_{name}") for name in ("Init", "Update", "Final")):
                 return lib

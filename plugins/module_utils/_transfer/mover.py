@@ -160,6 +160,7 @@ class Mover:
             len(self._small) + sum(file.count for file in self._large),
         )
         self._crash: BaseException | None = None
+        can_resume_sha256()  # found out once, before the threads ask all at the same time
         meter.bytes_total = sum(file.entry.size for file in files)
         meter.files_total = len(files)
 

@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From plain data (module options, a JSON request) to sources and stores. The one list of what there is."""
+"""From plain data (module options, a JSON request) to sources and stores. The one list of what there is.
+
+Only what a request names is imported: in a module or a zip every import is compiled anew, and a run with nothing to
+do should cost next to nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,6 @@ from .errors import InputError
 from .hub import DEFAULT_ENDPOINT, HubOptions, HubSource, find_token
 from .paths import model_prefix
 from .stores.base import Source, Store
-from .stores.gcs import GcsOptions, GcsStore
-from .stores.local import LocalSource, LocalStore
 from .stores.s3 import S3Options, S3Store
 from .stores.source import InPlaceSource, StoreSource
 
@@ -96,6 +98,8 @@ def build_source(data: Data, control: Control, *, pool_size: int = 16) -> tuple[
             control,
         )
     elif kind == "local":
+        from .stores.local import LocalSource  # noqa: PLC0415 - see above
+
         source = LocalSource(options.need("paths"), allow=allow, ignore=ignore)
     elif kind in _OBJECT_STORES:
         prefix = str(options.take("prefix", "")).lstrip("/")
@@ -135,6 +139,8 @@ def build_store(data: Data, control: Control, *, name: str, pool_size: int = 16)
         path = options.need("path")
         if not os.path.isabs(path):
             raise InputError(f"Destination path {path!r} is not absolute.")
+        from .stores.local import LocalStore  # noqa: PLC0415 - see above
+
         store = LocalStore(path, prefix=prefix)
     elif kind in _OBJECT_STORES:
         store = _OBJECT_STORES[kind](options, control, prefix, pool_size)
@@ -179,6 +185,8 @@ def _s3(options: Options, control: Control, prefix: str, pool_size: int) -> Stor
 
 
 def _gcs(options: Options, control: Control, prefix: str, pool_size: int) -> Store:
+    from .stores.gcs import GcsOptions, GcsStore  # noqa: PLC0415 - see above
+
     fields = {field.name for field in dataclasses.fields(GcsOptions)} - {"bucket", "pool_size"}
     given = {key: value for key in fields if (value := options.take(key)) is not None}
     return GcsStore(GcsOptions(bucket=options.need("bucket"), pool_size=pool_size, **given), control, prefix=prefix)
