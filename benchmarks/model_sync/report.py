@@ -235,7 +235,8 @@ def _introduction(about: Mapping[str, Any]) -> str:
     return (
         f"Written by `benchmarks/model_sync/run.py` on {about['date']}; see `benchmarks/README.md` for what each figure "
         f"means. {model}Medians of {about['rounds']} round{'s' * (about['rounds'] > 1)}, fastest and slowest in "
-        f"brackets. All servers on the same machine: {about['processors']} processors ({about['processor']}), {about['memory'] / 1e9:.0f} GB memory, {about['system']}. {versions}."
+        f"brackets. All servers on the same machine: {about['processors']} processors ({about['processor']}), "
+        f"{about['memory'] / 1e9:.0f} GB memory, {about['system']}. {versions}."
     )
 
 

@@ -325,7 +325,9 @@ class Connection:
         head, _mark, self._buffer = self._buffer.partition(b"\r\n\r\n")
         start, *lines = head.decode("latin-1").split("\r\n")
         method, target, _version = start.split(" ")
-        headers = {name.strip().lower(): value.strip() for name, _mark, value in (line.partition(":") for line in lines)}
+        headers = {
+            name.strip().lower(): value.strip() for name, _mark, value in (line.partition(":") for line in lines)
+        }
         if "transfer-encoding" in headers:  # its end could only be found by reading it
             self._send(method, Answer(411, _XML, b"<Error><Code>MissingContentLength</Code></Error>"))
             return False

@@ -47,7 +47,7 @@ GCS: Spec = {
     "access_token": {"type": "str", "no_log": True},
 }
 SOURCE: Spec = {
-    "type": {"type": "str", "choices": ["huggingface", "s3", "gcs", "local"], "default": "huggingface"},
+    "type": {"type": "str", "choices": ["huggingface", "s3", "gcs", "local", "in_place"], "default": "huggingface"},
     "repo": {"type": "str"},
     "revision": {"type": "str"},
     "bucket": {"type": "str"},

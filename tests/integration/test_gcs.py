@@ -850,7 +850,7 @@ def test_any_number_of_parts(server, bucket, proxy, count, composes):
 
     etag = store.complete(entry, upload, parts, Stored(entry.id, "sha"))
     assert proxy.count("compose") == composes
-    (left,) = _objects(server, bucket).values()
+    (left,) = list(_objects(server, bucket).values())
     assert (left["name"], left["generation"], int(left["size"])) == ("org/m/dir/big file.bin", etag, len(data))
     assert _content(server, bucket, left["name"]) == data
     assert store.identify(entry.path) == Stored(entry.id, "sha")
@@ -865,7 +865,7 @@ def test_lost_answer_of_the_last_compose(server, bucket, proxy):
     upload, parts = _send(store, entry, data, 1000)
     proxy.after = lambda request, *answer: None if request.kind == "compose" else answer
     etag = store.complete(entry, upload, parts, Stored(entry.id, None))
-    (left,) = _objects(server, bucket).values()
+    (left,) = list(_objects(server, bucket).values())
     assert (left["name"], left["generation"]) == ("org/m/f", etag)
     assert proxy.count("compose") == 1
 

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, modelops.serving contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where copies of a model lie."""
+
+from __future__ import annotations
+
+import textwrap
+import typing as t
+
+from ansible_collections.modelops.serving.plugins.doc_fragments import _gcs, _s3
+
+
+def suboptions(documentation: str) -> str:
+    """The options of another fragment, to be put below an option."""
+    return textwrap.indent(documentation.replace("\noptions:\n", "", 1), "    ")
+
+
+class ModuleDocFragment:
+    # Annotated, because ansible-test reads plain assignments as text and this is a sum of texts.
+    DOCUMENTATION: t.ClassVar[str] = (
+        r"""
+options:
+  destinations:
+    description:
+      - Where the copies lie. Each is a directory or a prefix of a bucket.
+      - The files of a model are below C(<prefix>/<name>/), the only place a run ever touches.
+      - Options that mean nothing for the type of a destination are refused.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      type:
+        description:
+          - What the destination is.
+        type: str
+        choices: [s3, gcs, local]
+        default: s3
+      bucket:
+        description:
+          - Name of the bucket. It has to exist. Required for O(destinations[].type=s3) and O(destinations[].type=gcs).
+        type: str
+      prefix:
+        description:
+          - What comes before the name of the model. It is empty when missing.
+        type: str
+      path:
+        description:
+          - Absolute path of a directory on the host the module runs on, such as a mounted volume. Required for
+            O(destinations[].type=local).
+        type: path
+"""
+        + suboptions(_s3.ModuleDocFragment.DOCUMENTATION)
+        + suboptions(_gcs.ModuleDocFragment.DOCUMENTATION)
+        + r"""
+requirements:
+  - boto3, for O(destinations[].type=s3)
+  - awscrt, optional, makes checksums of large files faster for O(destinations[].type=s3)
+  - google-auth and google-crc32c, for O(destinations[].type=gcs)
+"""
+    )

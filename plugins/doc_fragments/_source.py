@@ -1,0 +1,77 @@
+# Copyright (c) 2026, modelops.serving contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a model comes from."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.modelops.serving.plugins.doc_fragments import _gcs, _huggingface, _s3
+from ansible_collections.modelops.serving.plugins.doc_fragments._destinations import suboptions
+
+
+class ModuleDocFragment:
+    # Annotated, because ansible-test reads plain assignments as text and this is a sum of texts.
+    DOCUMENTATION: t.ClassVar[str] = (
+        r"""
+options:
+  source:
+    description:
+      - Where the model comes from. Required for O(state=present).
+      - Options that mean nothing for the type of the source are refused.
+    type: dict
+    suboptions:
+      type:
+        description:
+          - What the source is.
+          - V(in_place) is what somebody has put into the one destination by other means. Nothing is copied; it is
+            checked, hashed and, if it is whole, marked as complete.
+        type: str
+        choices: [huggingface, s3, gcs, local, in_place]
+        default: huggingface
+      repo:
+        description:
+          - Repository on the Hub, such as V(google/gemma-3-1b-it). Required for O(source.type=huggingface).
+        type: str
+      revision:
+        description:
+          - Branch, tag or full commit of the repository. It is V(main) when missing.
+          - A run is pinned to one commit, whatever happens to the branch meanwhile.
+        type: str
+      bucket:
+        description:
+          - Name of the bucket. Required for O(source.type=s3) and O(source.type=gcs).
+        type: str
+      prefix:
+        description:
+          - Below which keys the model lies in the bucket. The whole bucket when it is missing.
+        type: str
+      paths:
+        description:
+          - Absolute paths of directories, or of single files, on the host the module runs on. Required for
+            O(source.type=local).
+          - As with rsync, V(/models/tiny/) means what is in the directory, and V(/models/tiny) the directory itself too.
+        type: list
+        elements: path
+      allow_patterns:
+        description:
+          - Only files that match one of these patterns, such as V(*.safetensors). A pattern that ends with V(/) means
+            everything below that directory.
+        type: list
+        elements: str
+      ignore_patterns:
+        description:
+          - No files that match one of these patterns.
+        type: list
+        elements: str
+"""
+        + suboptions(_huggingface.ModuleDocFragment.DOCUMENTATION)
+        + suboptions(_s3.ModuleDocFragment.DOCUMENTATION)
+        + suboptions(_gcs.ModuleDocFragment.DOCUMENTATION)
+        + r"""
+requirements:
+  - huggingface_hub >= 1.0, for O(source.type=huggingface)
+"""
+    )

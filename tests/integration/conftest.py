@@ -1,0 +1,11 @@
+# Copyright (c) 2026, modelops.serving contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fixtures of tests/support, for the tests of this folder."""
+
+from __future__ import annotations
+
+from runner import collections, playbooks
+from services import _hub, _proxy, engine_zip, hub, proxy, seaweedfs, sync
+
+__all__ = ["_hub", "_proxy", "collections", "engine_zip", "hub", "playbooks", "proxy", "seaweedfs", "sync"]
