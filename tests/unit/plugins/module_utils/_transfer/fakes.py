@@ -15,6 +15,7 @@ import random
 import struct
 import threading
 import time
+import types
 from unittest import mock
 
 import hypothesis
@@ -70,6 +71,17 @@ def wait_for(condition):
     while not condition() and time.monotonic() < end:
         time.sleep(0.002)
     assert condition()
+
+
+def works_for(count):
+    """A fault for a store: nothing happens so many times, then everything fails."""
+    numbers = itertools.count()
+
+    def fault(path):
+        if next(numbers) >= count:
+            raise StoreError("The store went away.")
+
+    return fault
 
 
 def some_bytes(size, seed=0):
@@ -409,11 +421,13 @@ class CopyingStore(MemoryStore):
             return item.etag
 
 
-MODEL = {
-    "config.json": b'{"architectures": ["LlamaForCausalLM"]}',
-    "model.safetensors": safetensors(some_bytes(3210)),
-    "tokenizer.json": b"{}",
-}
+MODEL = types.MappingProxyType(
+    {
+        "config.json": b'{"architectures": ["LlamaForCausalLM"]}',
+        "model.safetensors": safetensors(some_bytes(3210)),
+        "tokenizer.json": b"{}",
+    }
+)
 
 
 def run(source, *stores, check=False, control=None, on_progress=None, **options):

@@ -123,6 +123,7 @@ def program(tmp_path):
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(path)},
             cwd=tmp_path,
             capture_output=True,
+            check=False,
             text=True,
             timeout=60,
         )

@@ -25,6 +25,7 @@ from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._trans
     MemorySource,
     MemoryStore,
     run,
+    works_for,
 )
 
 SIZE = sum(len(data) for data in MODEL.values())
@@ -209,13 +210,7 @@ def test_check_mode_predicts_and_writes_nothing(options):
 @pytest.mark.parametrize("steps", range(9))
 def test_an_interrupted_removal_can_be_finished_and_never_looks_complete(steps):
     store = synced()
-    left = [steps]
-
-    def step(path):
-        left[0] -= 1
-        if left[0] < 0:
-            raise StoreError("The store went away.")
-
+    step = works_for(steps)
     store.bucket.before.update(put=step, delete=step)
     try:
         take_away(store)

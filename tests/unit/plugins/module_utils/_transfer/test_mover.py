@@ -25,7 +25,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors 
     TransientError,
 )
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.hashing import can_resume_sha256
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.mover import drop_ledgers, ledger_path
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.mover import Target, drop_ledgers, ledger_path
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.paths import MANIFEST
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.prefix import PENDING, UPLOADS
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.stores.base import Stored
@@ -301,6 +301,29 @@ def test_one_failing_destination_does_not_keep_others_from_finishing(operation, 
     assert [target.url for target in result.failed] == ["bad://m/"]
 
 
+def test_the_first_error_of_a_destination_is_the_one_to_tell():
+    target = Target(MemoryStore())
+    first = StoreError("The disk is full.")
+    target.fail(first)
+    target.fail(StoreError("The directory is gone."))
+    assert target.error is first
+
+
+def test_a_destination_that_has_failed_is_sent_nothing_more():
+    bad, good, tries = MemoryStore(name="bad"), MemoryStore(name="good"), []
+
+    def fail(path):
+        if path.startswith("small"):
+            tries.append(path)
+            raise StoreError("The disk is full.")
+
+    bad.bucket.before["put"] = fail
+    source = MemorySource({f"small-{number}": b"x" for number in range(100)})
+    run(source, bad, good)
+    assert good.files == source.files
+    assert 1 <= len(tries) < 60
+
+
 def test_a_destination_that_stays_away_fails_after_its_tries():
     store, control = MemoryStore(), FakeControl(attempts=3)
     store.broken("put_part", TransientError("503"))
@@ -523,12 +546,19 @@ def test_a_state_of_other_content_is_found_by_the_promised_hash():
     finish(store, source_of())
 
 
-def test_a_part_of_another_size_does_not_count_as_arrived():
+@pytest.mark.parametrize("promise", ["sha256", "git_sha1"])
+def test_a_part_of_another_size_does_not_count_as_arrived(promise):
     store = MemoryStore()
-    interrupted(store, source_of("git_sha1"))
+    interrupted(store, source_of(promise))
     upload = next(iter(store.bucket.open_uploads.values()))
     upload.parts[3] = (3000, BIG[3000:3999])
-    assert finish(store, source_of("git_sha1")).bytes_sent == len(BIG) - 6000
+    assert finish(store, source_of(promise)).bytes_sent == len(BIG) - 6000
+
+
+def test_a_source_that_promises_another_hash_than_before_is_hashed_from_the_start():
+    store = MemoryStore()
+    interrupted(store, source_of("sha256"))
+    assert finish(store, source_of("git_sha1")).bytes_resumed == 7000
 
 
 def test_an_upload_of_content_that_changed_meanwhile_is_aborted():
@@ -579,7 +609,19 @@ def test_two_destinations_resume_from_where_each_of_them_is():
 
 
 def test_a_ledger_never_promises_parts_that_have_not_arrived():
-    store, source = MemoryStore(), MemorySource({"big.bin": some_bytes(40_000)})
+    class OutOfOrder(MemoryStore):
+        """Part 3 arrives only after part 12 has been begun, when some of those in between are done with."""
+
+        later = threading.Event()
+
+        def put_part(self, path, upload, index, offset, data):
+            if index == 12:
+                self.later.set()
+            if index == 3:
+                assert self.later.wait(10)
+            return super().put_part(path, upload, index, offset, data)
+
+    store, source = OutOfOrder(), MemorySource({"big.bin": some_bytes(40_000)})
     claims = []
 
     def look(path):
@@ -587,10 +629,10 @@ def test_a_ledger_never_promises_parts_that_have_not_arrived():
             (upload,) = store.bucket.open_uploads.values()
             claims.append((json.loads(store.everything[LEDGER])["hashed"], set(upload.parts)))
 
-    store.bucket.before["put_part"] = lambda path: time.sleep(0.0005 * (hash(threading.get_ident()) % 4))
     store.bucket.after["put"] = look
     run(source, store, workers=6)
-    assert len(claims) > 3
+    assert store.files == source.files
+    assert max(hashed for hashed, _arrived in claims) >= 2
     for hashed, arrived in claims:
         assert set(range(hashed)) <= arrived
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import pytest
-from huggingface_hub.utils import filter_repo_objects
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -200,6 +199,9 @@ some_patterns = st.lists(
 @properties
 @given(st.sets(some_paths, min_size=1, max_size=8), some_patterns | st.none(), some_patterns | st.none())
 def test_patterns_mean_what_they_mean_to_huggingface_hub(paths, allow, ignore):
+    # Imported here, for every test is run in a fork of its own, and small processes fork faster.
+    from huggingface_hub.utils import filter_repo_objects
+
     paths = {path for path in paths if not {".", ".."} & set(path.split("/"))}
     expected = sorted(filter_repo_objects(paths, allow_patterns=allow, ignore_patterns=ignore))
     if expected:

@@ -278,20 +278,21 @@ def test_a_lease_is_taken_and_let_go(lease_of):
         lease.check()
 
 
-def test_of_two_runs_that_race_exactly_one_wins():
+def compete(store, barrier, outcomes):
+    lease = Lease(store, FakeControl(), lost=pytest.fail)
+    barrier.wait()
+    try:
+        lease.acquire()
+        outcomes.append(lease)
+    except LockedError as error:
+        outcomes.append(error)
+
+
+def test_of_several_runs_that_race_exactly_one_wins():
     for _round in range(20):
-        store, barrier, outcomes = MemoryStore(), threading.Barrier(4), []
-
-        def race(store=store, barrier=barrier, outcomes=outcomes):
-            lease = Lease(store, FakeControl(), lost=pytest.fail)
-            barrier.wait()
-            try:
-                lease.acquire()
-                outcomes.append(lease)
-            except LockedError as error:
-                outcomes.append(error)
-
-        threads = [threading.Thread(target=race, daemon=True) for _number in range(4)]
+        store, outcomes = MemoryStore(), []
+        arguments = (store, threading.Barrier(4), outcomes)
+        threads = [threading.Thread(target=compete, args=arguments, daemon=True) for _number in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -374,11 +375,16 @@ def test_of_two_that_follow_a_silent_holder_the_slower_one_loses(clock, lease_of
     put_holder(store, seconds=20.0)
     begun = clock.now
 
+    puts = []
+
     def overtake(path):
-        # Just before our conditional put, somebody else has taken the lease over.
-        if clock.now - begun > 20:
+        # Each look begins with a put on the condition that there is no lease; the next put at the same time is the
+        # one that takes over, and just before it somebody else does.
+        if puts and puts[-1] == clock.now:
             del store.bucket.before["put"]
+            assert clock.now - begun > 20
             put_holder(store, id="faster", seconds=20.0)
+        puts.append(clock.now)
 
     store.bucket.before["put"] = overtake
     with pytest.raises(LockedError):
@@ -452,8 +458,13 @@ def test_a_lease_that_was_removed_is_lost(lease_of):
     assert isinstance(lost[0], LockedError)
 
 
-def test_a_lost_answer_to_a_renewal_is_no_loss(lease_of):
+def test_a_lost_answer_to_a_renewal_is_no_loss(clock, lease_of):
     store, lost = MemoryStore(), []
+
+    def tick(path):
+        clock.now += 0.001  # each renewal is another object
+
+    store.bucket.before["put"] = tick
     lease = lease_of(store, lost=lost.append, seconds=0.1)
     lease.acquire()
     store.fail("put", TransientError("reset"), when="after")

@@ -14,6 +14,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.request
     DESTINATIONS,
     SOURCES,
     Options,
+    build_in_place,
     build_source,
     build_store,
     default_name,
@@ -21,7 +22,10 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.request
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.stores.gcs import GcsOptions
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.stores.local import LocalSource, LocalStore
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.stores.s3 import S3Options
-from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._transfer.fakes import FakeControl
+from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._transfer.fakes import (
+    FakeControl,
+    MemoryStore,
+)
 
 SECRET = "s3cr3t-t0ken"
 
@@ -82,6 +86,7 @@ def test_options_are_a_mapping(data):
         ("anonymous", 1, "true or false"),
         ("repo", 5, "a string"),
         ("prefix", ["a"], "a string"),
+        ("service_account_contents", 5, "JSON"),
     ],
 )
 def test_options_of_a_wrong_type_are_refused(key, value, wanted):
@@ -111,8 +116,8 @@ def test_a_type_that_is_no_name_is_refused(kind):
 
 
 def test_there_is_one_list_of_what_there_is():
-    assert SOURCES == ("huggingface", "local", "in_place", "s3", "gcs")
-    assert DESTINATIONS == ("local", "s3", "gcs")
+    assert {"huggingface", "local", "in_place", "s3", "gcs"} <= set(SOURCES)
+    assert {"local", "s3", "gcs"} <= set(DESTINATIONS) < set(SOURCES)
 
 
 @pytest.mark.parametrize(
@@ -202,6 +207,32 @@ def test_the_endpoint_is_the_option_or_the_environment(monkeypatch, option, envi
     assert source.where == f"org/Model on {expected}"
 
 
+def test_service_account_contents_may_be_an_object_or_its_text():
+    for contents in ({"type": "service_account"}, '{"type": "service_account"}'):
+        assert (
+            Options({"service_account_contents": contents}, "Source gcs").take("service_account_contents") == contents
+        )
+
+
+def test_in_place_a_destination_is_its_own_source():
+    store = MemoryStore()
+    store.put("a.json", b"{}")
+    store.put("b.bin", b"x")
+    source = build_in_place({"type": "in_place", "allow_patterns": ["*.json"]}, [store], FakeControl())
+    assert [item.path for item in source.snapshot().files] == ["a.json"]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_in_place_there_is_exactly_one_destination(count):
+    with pytest.raises(InputError, match=f"exactly one destination, {count} were given"):
+        build_in_place({"type": "in_place"}, [MemoryStore()] * count, FakeControl())
+
+
+def test_in_place_there_is_nothing_to_say_but_patterns():
+    with pytest.raises(InputError, match="does not know bucket"):
+        build_in_place({"type": "in_place", "bucket": "b"}, [MemoryStore()], FakeControl())
+
+
 # -- names -----------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +258,7 @@ def test_a_model_is_named_after_its_source(data, name):
     [
         {},
         {"repo": ""},
+        {"type": "in_place"},
         {"type": "local"},
         {"type": "local", "paths": []},
         {"type": "local", "paths": ["/"]},

@@ -156,6 +156,30 @@ def test_a_destination_is_a_mapping(destination):
         run_inspect(request(destinations=[destination]))
 
 
+def test_what_lies_in_place_is_given_a_manifest(world):
+    store = world.stores["one"]
+    for path, data in MODEL.items():
+        store.put(path, data)
+    result = as_json(run_sync(request(source={"type": "in_place"})))
+    assert (result["changed"], result["failed"]) == (True, False)
+    assert store.files == MODEL
+    assert store.manifest is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"destinations": [{"url": "one"}, {"url": "two"}]}, "exactly one destination"),
+        ({"options": {"side_by_side": True}}, "side_by_side"),
+        ({"name": None}, "needs a name"),
+    ],
+    ids=repr,
+)
+def test_what_lies_in_place_has_one_place(world, changes, message):
+    with pytest.raises(InputError, match=message):
+        run_sync(request(source={"type": "in_place"}, **changes))
+
+
 def test_the_name_is_that_of_the_source_by_default(world):
     assert run_sync(request(name=None, source={"repo": "google/gemma"}))["name"] == "google/gemma"
     assert run_sync(request(source={"repo": "google/gemma"}))["name"] == "org/Model"

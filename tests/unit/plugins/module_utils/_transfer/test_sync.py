@@ -28,7 +28,10 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.hashing
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.model import Manifest, ManifestFile
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.paths import CONTROL, MANIFEST
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.prefix import LEASE, PENDING
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.stores.source import StoreSource
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.stores.source import (
+    InPlaceSource,
+    StoreSource,
+)
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.sync import (
     CURRENT,
     hash_stored,
@@ -48,6 +51,7 @@ from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._trans
     sha256,
     some_bytes,
     wait_for,
+    works_for,
 )
 
 SIZE = sum(len(data) for data in MODEL.values())
@@ -58,10 +62,10 @@ def model(revision="r1", files=MODEL, **options):
     return MemorySource(files, revision=revision, **options)
 
 
-def synced(revision="r1", files=MODEL, **options):
+def synced(revision="r1", files=MODEL, *, promise="sha256"):
     """A store that holds a complete model, with an empty log."""
     store = MemoryStore()
-    assert not run(model(revision, files), store, **options).failed
+    assert not run(model(revision, files, promise=promise), store).failed
     store.log.clear()
     return store
 
@@ -208,13 +212,7 @@ def test_wherever_a_run_ends_the_prefix_never_claims_to_be_what_it_is_not(when):
     revisions = {"r1": {**MODEL, "old.bin": b"old"}, "r2": new}
     for steps in range(100):
         store = synced(files=revisions["r1"])
-        left = [steps]
-
-        def step(path, left=left):
-            left[0] -= 1
-            if left[0] < 0:
-                raise StoreError("The store went away.")
-
+        step = works_for(steps)
         faults = getattr(store.bucket, when)
         faults.update(dict.fromkeys(("put", "put_part", "complete", "begin", "delete", "prepare"), step))
         failed = run(model("r2", new), store, prune=True, workers=1).failed
@@ -427,6 +425,33 @@ def test_a_file_that_an_unfinished_run_wrote_is_pruned():
     (target,) = run(model("r3", CHANGED), store, prune=True).targets
     assert target.removed == ["gone.bin"]
     assert store.files == CHANGED
+
+
+def test_what_several_unfinished_runs_wrote_is_pruned():
+    store = synced()
+    for revision, path in (("r2", "gone1.bin"), ("r3", "gone2.bin")):
+        store.broken("put", StoreError("The disk is full."), path=MANIFEST)
+        assert run(model(revision, {**CHANGED, path: b"x"}), store).failed
+        store.bucket.before.clear()
+    assert {"gone1.bin", "gone2.bin"} <= store.files.keys()
+    store.log.clear()
+    (target,) = run(model("r4", CHANGED), store, prune=True).targets
+    assert target.removed == ["gone1.bin", "gone2.bin"]
+    assert store.files == CHANGED
+    # What the last manifest proves needs no question, although that manifest is gone for two runs.
+    assert set(store.written("identify")) == {"tokenizer.json", "README.md"}
+    assert target.bytes_sent == 0
+
+
+@pytest.mark.parametrize("promise", ["sha256", None])
+def test_a_file_of_the_right_size_but_of_an_earlier_revision_is_sent_after_an_unfinished_run(promise):
+    store = synced(files={**MODEL, "a": b"1", "b": b"2"}, promise=promise)
+    new = {**MODEL, "a": b"2", "b": b"1"}
+    store.broken("put", StoreError("The disk is full."), path="a")
+    assert run(model("r2", new, promise=promise), store).failed
+    store.bucket.before.clear()
+    run(model("r2", new, promise=promise), store)
+    assert store.files == new
 
 
 # -- verify ----------------------------------------------------------------------------------------------------
@@ -745,6 +770,94 @@ def test_what_cannot_be_copied_inside_the_store_is_moved():
     (target,) = run(copied_from(origin), copy).targets
     assert target.bytes_copied == 0
     assert copy.files == MODEL
+
+
+@pytest.mark.parametrize("prefix", ["m/", "m/sub/", ""])
+def test_a_destination_in_its_source_or_around_it_is_refused(prefix):
+    origin = synced()
+    objects = dict(origin.bucket.objects)
+    with pytest.raises(InputError, match="the same place, or one lies in the other"):
+        run(copied_from(origin), origin.at(prefix))
+    assert origin.bucket.objects == objects
+
+
+def test_a_destination_beside_its_source_is_fine():
+    origin = synced()
+    beside = origin.at("m2/")
+    assert not run(copied_from(origin), beside).failed
+    assert beside.files == MODEL
+
+
+def test_two_names_of_one_place_are_one_destination():
+    class Alias(MemoryStore):
+        place = "the same bucket"
+
+    with pytest.raises(InputError, match="given twice"):
+        run(model(), Alias(name="one"), Alias(name="two"))
+
+
+# -- in place --------------------------------------------------------------------------------------------------
+
+
+def put_by_hand(files=MODEL):
+    store = MemoryStore()
+    for path, data in files.items():
+        store.put(path, data)
+    store.log.clear()
+    return store
+
+
+def in_place(store, **options):
+    return run(InPlaceSource(store, FakeControl(), allow=(), ignore=()), store, **options)
+
+
+def test_what_was_put_there_by_hand_is_hashed_and_given_a_manifest():
+    store = put_by_hand()
+    (target,) = in_place(store).targets
+    assert (target.changed, target.error, target.status, target.bytes_sent) == (True, None, "complete", 0)
+    assert {file.path: file.sha256 for file in store.manifest.files} == {
+        path: sha256(data) for path, data in MODEL.items()
+    }
+    assert {path for _operation, path in store.writes if not path.startswith(CONTROL)} <= {""}
+    assert store.files == MODEL
+    store.log.clear()
+    assert in_place(store).changed is False
+    assert store.writes == []
+
+
+def test_check_mode_in_place_writes_nothing():
+    store = put_by_hand()
+    assert in_place(store, check=True).changed
+    assert store.writes == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        without(MODEL, "config.json"),
+        without(SHARDS, "two.safetensors"),
+        {**MODEL, "model.safetensors": MODEL["model.safetensors"][:-1]},
+    ],
+    ids=["missing config", "missing shard", "truncated weights"],
+)
+def test_what_is_not_whole_is_not_given_a_manifest(files):
+    store = put_by_hand(files)
+    try:
+        result = in_place(store)
+    except IntegrityError:
+        pass
+    else:
+        assert isinstance(result.targets[0].error, IntegrityError)
+    assert store.manifest is None
+    assert store.files == files
+
+
+def test_what_changed_since_is_hashed_again():
+    store = put_by_hand()
+    in_place(store)
+    store.put("tokenizer.json", b"[]")
+    assert in_place(store).changed
+    assert {file.path: file.sha256 for file in store.manifest.files}["tokenizer.json"] == sha256(b"[]")
 
 
 # -- what is told ----------------------------------------------------------------------------------------------

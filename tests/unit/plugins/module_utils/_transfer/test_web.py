@@ -138,7 +138,7 @@ def test_success_and_redirects_raise_nothing(status):
 def test_failures_are_sorted_by_what_can_be_done(status, kind):
     with pytest.raises(kind) as caught:
         raise_for_status(status, {}, "a.bin of org/model")
-    assert type(caught.value) is kind
+    assert caught.type is kind
     assert caught.value.message.startswith(f"a.bin of org/model: HTTP {status}")
 
 
@@ -499,15 +499,17 @@ class Response:
         self.calls.append("release")
 
 
-def test_a_body_that_was_read_to_its_end_leaves_its_connection_to_others():
-    response = Response([b"a", b"b"])
+@pytest.mark.parametrize("remaining", [0, None])
+def test_a_body_that_was_read_to_its_end_leaves_its_connection_to_others(remaining):
+    response = Response([b"a", b"b"], remaining=remaining)
     with Body(response, "a.bin") as chunks:
         assert list(chunks) == [b"a", b"b"]
     assert response.calls == ["release"]
 
 
-def test_a_body_that_was_not_read_to_its_end_takes_its_connection_with_it():
-    response = Response([b"a", b"b"], remaining=1)
+@pytest.mark.parametrize("remaining", [1, None], ids=["known length", "unknown length"])
+def test_a_body_that_was_not_read_to_its_end_takes_its_connection_with_it(remaining):
+    response = Response([b"a", b"b"], remaining=remaining)
     with Body(response, "a.bin") as chunks:
         next(chunks)
     assert response.calls == ["close", "release"]
