@@ -9,6 +9,8 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 # What `make units` runs; empty means all, UNITS=tests/unit/plugins/module_utils/_tpu is one folder.
 UNITS ?=
+# More arguments for ansible-playbook, for example QUICKSTART_ARGS="-e quickstart_keep=true".
+QUICKSTART_ARGS ?=
 # More arguments for the benchmark.
 BENCH_ARGS ?=
 
@@ -36,8 +38,8 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: quickstart
-quickstart: $(VENV)/.quickstart $(VENV)/.collections ## Sync and serve a small generated model with services on this machine only
-	$(BIN)/ansible-playbook playbooks/quickstart.yml -i inventories/local
+quickstart: $(VENV)/.quickstart $(VENV)/.collections ## Sync two generated models with services on this machine only
+	$(BIN)/ansible-playbook playbooks/quickstart.yml -i inventories/local $(QUICKSTART_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.quickstart $(VENV)/.collections .venv-bench/.installed ## Compare model_sync with its peers (BENCH_ARGS=...)
