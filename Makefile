@@ -7,7 +7,7 @@ PYTHON ?= python3
 
 # More arguments for pytest, for example PYTEST_ARGS="-k resume -x".
 PYTEST_ARGS ?=
-# What `make units` runs; empty means all, UNITS=tests/unit/plugins/module_utils/_tpu is one folder.
+# What `make units` runs; empty means all, UNITS=tests/unit/plugins/module_utils/_transfer/ is one folder.
 UNITS ?=
 # More arguments for ansible-playbook, for example QUICKSTART_ARGS="-e quickstart_keep=true".
 QUICKSTART_ARGS ?=

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import typing as t
+import urllib.parse
 
 from .control import Control
 from .errors import InputError
@@ -51,6 +52,8 @@ class Options:
                 fits, wanted = isinstance(value, str), "a string"
             if not fits:
                 raise InputError(f"{key} of {where.lower()} must be {wanted}.")
+            if key in ("endpoint", "endpoint_url"):
+                _check_endpoint(value, f"{key} of {where.lower()}")
 
     def take(self, key: str, default: t.Any = None) -> t.Any:
         """An option's value, or ``default`` when it is missing or None."""
@@ -87,7 +90,7 @@ def build_source(data: Data, control: Control, *, pool_size: int = 16) -> tuple[
             HubOptions(
                 repo=options.need("repo"),
                 revision=options.take("revision", "main"),
-                endpoint=options.take("endpoint") or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT,
+                endpoint=options.take("endpoint") or _environment_endpoint() or DEFAULT_ENDPOINT,
                 token=token,
                 allow_patterns=allow,
                 ignore_patterns=ignore,
@@ -168,6 +171,22 @@ def default_name(data: Data) -> str:
     if not name:
         raise InputError("The model needs a name: its source does not have one of its own.", hint="Give name.")
     return str(name)
+
+
+def _check_endpoint(value: str, where: str) -> None:
+    try:
+        place = urllib.parse.urlsplit(value).netloc
+    except ValueError as error:
+        raise InputError(f"{where} is not a URL: {error}.") from error
+    if "@" in place:  # endpoints are shown in messages and kept in manifests
+        raise InputError(f"{where} holds a user name or password.", hint="Give credentials by their own options.")
+
+
+def _environment_endpoint() -> str | None:
+    value = os.environ.get("HF_ENDPOINT")
+    if value:
+        _check_endpoint(value, "HF_ENDPOINT")
+    return value
 
 
 def _kind(data: Data, default: str, where: str) -> str:

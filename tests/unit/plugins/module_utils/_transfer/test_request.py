@@ -350,3 +350,25 @@ def test_a_source_does_not_show_its_token():
     assert len(warnings) == 1
     for text in (repr(source), source.where, source.page, str(source.describe()), *warnings):
         assert SECRET not in text
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda url: source_of(repo="org/Model", endpoint=url),
+        lambda url: source_of(type="s3", bucket="b", endpoint_url=url),
+        lambda url: store_of(type="gcs", bucket="b", endpoint_url=url),
+    ],
+)
+def test_an_endpoint_with_credentials_is_refused_without_showing_them(build):
+    with pytest.raises(InputError, match="holds a user name or password") as caught:
+        build(f"https://me:{SECRET}@hub.example.com")
+    assert SECRET not in str(caught.value)
+    with pytest.raises(InputError, match="is not a URL"):
+        build("http://[half")
+
+
+def test_an_endpoint_of_the_environment_is_checked_too(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", f"https://me:{SECRET}@hub.example.com")
+    with pytest.raises(InputError, match="HF_ENDPOINT holds a user name or password"):
+        source_of(repo="org/Model")
