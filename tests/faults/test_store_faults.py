@@ -281,7 +281,7 @@ def test_a_destination_that_fails_halfway_does_not_harm_the_other(sync, tmp_path
     local = {"type": "local", "path": str(tmp_path), "prefix": "models"}
     sync.proxy.add("partNumber=", status=403, error="AccessDenied", after=3)
     result = sync.run(destinations=[sync.destination, local])
-    assert [target["status"] for target in result["destinations"]] == ["absent", "complete"]
+    assert [target["status"] for target in result["destinations"]] == ["partial", "complete"]
     assert result["destinations"][0]["error"]["kind"] == "AccessError"
     sync.proxy.reset()
     sync.assert_not_complete()
@@ -297,6 +297,22 @@ def test_a_store_that_knows_no_new_checksums_is_written_with_md5(sync):
     result = sync.run()
     assert not result["failed"], error_of(result)
     sync.assert_complete()
+
+
+def test_a_store_without_conditional_writes(sync):
+    sync.proxy.refuse_header = "if-"
+    result = sync.run()
+    assert not result["failed"], error_of(result)
+    sync.assert_complete()
+    sync.write(".model-sync/lease.json", json.dumps(lease_of_this_process()).encode())
+    sync.write("config.json", b"{}")
+    assert error_of(sync.run())["kind"] == "LockedError"
+
+
+def lease_of_this_process() -> dict:
+    from ansible_collections.modelops.serving.plugins.module_utils._transfer import prefix
+
+    return {"id": "other", "seconds": 30, "renewed": 0, **prefix._this_process()}
 
 
 def test_a_store_that_looks_at_no_checksum_gets_signed_bodies(sync):

@@ -71,7 +71,7 @@ class S3Proxy:
         self.rules: list[Rule] = []
         self.passed: list[Passed] = []
         self.lock = threading.Lock()
-        #: Answer 501 to requests that carry a header of this prefix, as stores without the newer checksums do.
+        #: Answer 501 to writes that carry a header of this prefix, as stores do that do not know it.
         self.refuse_header: str | None = None
         #: Take probes with a wrong checksum, as stores do that look at none.
         self.accept_probes = False
@@ -159,7 +159,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         body = bytearray(self.rfile.read(length)) if length else bytearray()
         refused = self.owner.refuse_header
-        if refused and any(name.lower().startswith(refused) for name in self.headers):
+        if refused and self._passed.writes and any(name.lower().startswith(refused) for name in self.headers):
             self._answer(501, {"Content-Type": "application/xml"}, b"<Error><Code>NotImplemented</Code></Error>")
             return
         checked = any(name.lower().startswith(("x-amz-checksum-", "content-md5")) for name in self.headers)

@@ -54,6 +54,10 @@ class StoreError(TransferError):
     """The destination or source refused an operation for a reason of its own (disk full, bad request)."""
 
 
+class UnsupportedError(StoreError):
+    """The store does not know the operation or one of its conditions at all."""
+
+
 class DeadlineError(TransferError):
     """The overall deadline of the run has passed."""
 

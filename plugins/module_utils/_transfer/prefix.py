@@ -179,6 +179,10 @@ def _liveness(holder: t.Mapping[str, t.Any]) -> bool | None:
     return bool(_start_time(int(holder["pid"])) == holder["started"])
 
 
+def _taken_over(store: Store) -> LockedError:
+    return LockedError(f"{store.url} was taken over by another run.", hint="Run again later.")
+
+
 class Lease:
     """The right to change a prefix, held by one run and renewed until :meth:`release`.
 
@@ -215,14 +219,14 @@ class Lease:
         """
         watched: tuple[str, float] | None = None
         while True:
-            found = None
-            try:
-                self._etag = self._control.retry(self._store.put, LEASE, self._body(), if_absent=True)
-                break
-            except ConflictError:
-                found = self._control.retry(self._store.get, LEASE)
+            # Looked at before it is written, for stores that ignore conditions.
+            found = self._control.retry(self._store.get, LEASE)
             if found is None:
-                continue
+                try:
+                    self._etag = self._control.retry(self._store.put, LEASE, self._body(), if_absent=True)
+                    break
+                except ConflictError:
+                    continue
             data, etag = found
             holder = self._parse(data)
             if holder["id"] == self._id:  # the answer to our own write was lost
@@ -251,7 +255,8 @@ class Lease:
     def _parse(data: bytes) -> dict[str, t.Any]:
         try:
             raw = parse_json(data)
-            return {key: raw[key] for key in ("id", "seconds", "host", "boot", "namespace", "pid", "started")}
+            holder = {key: raw[key] for key in ("id", "host", "boot", "namespace", "started")}
+            return {**holder, "seconds": float(raw["seconds"]), "pid": int(raw["pid"])}
         except (ValueError, KeyError, TypeError):
             # Whoever wrote this holds it for the usual time.
             return {"id": "", "seconds": 45.0, "host": "unknown", "boot": "", "namespace": "", "pid": 0, "started": ""}
@@ -260,15 +265,13 @@ class Lease:
         renewed = time.monotonic()
         while not self._done.wait(self._seconds / 5):
             try:
+                if not self._is_still_mine():
+                    self._lost(_taken_over(self._store))
+                    return
                 self._etag = self._store.put(LEASE, self._body(), if_match=self._etag)
                 renewed = time.monotonic()
             except ConflictError:
-                if not self._is_still_mine():
-                    self._lost(
-                        LockedError(f"{self._store.url} was taken over by another run.", hint="Run again later.")
-                    )
-                    return
-                renewed = time.monotonic()
+                continue  # taken over, or the answer to the last renewal was lost: the next look tells
             except TransferError as error:
                 if time.monotonic() - renewed > self._seconds * 0.8:
                     # Others may take the prefix over from now on: stop before they do.
@@ -276,10 +279,7 @@ class Lease:
                     return
 
     def _is_still_mine(self) -> bool:
-        try:
-            found = self._store.get(LEASE)
-        except TransferError:
-            return False
+        found = self._store.get(LEASE)
         if found is None or self._parse(found[0])["id"] != self._id:
             return False
         self._etag = found[1]
@@ -291,9 +291,8 @@ class Lease:
         :raises LockedError: no.
         """
         self._control.check()
-        found = self._control.retry(self._store.get, LEASE)
-        if found is None or self._parse(found[0])["id"] != self._id:
-            raise LockedError(f"{self._store.url} was taken over by another run.", hint="Run again later.")
+        if not self._control.retry(self._is_still_mine):
+            raise _taken_over(self._store)
 
     def release(self) -> None:
         """Let go. Failing to do so only makes the next run wait, so errors are not raised."""

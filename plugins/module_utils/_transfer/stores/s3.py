@@ -30,6 +30,7 @@ from ..errors import (
     StoreError,
     TransferError,
     TransientError,
+    UnsupportedError,
 )
 from ..model import FileEntry, Listed
 from ..paths import CONTROL
@@ -279,6 +280,8 @@ class S3Store(Store):
             )
         if code in ("PreconditionFailed", "ConditionalRequestConflict") or status in (409, 412):
             return ConflictError(what)
+        if code == "NotImplemented" or status == 501:
+            return UnsupportedError(what)
         if code in ("NoSuchKey", "NoSuchUpload") or status == 404:
             return NotFoundError(what)
         if code == "InvalidRange" or status == 416:
@@ -386,10 +389,16 @@ class S3Store(Store):
         arguments: dict[str, t.Any] = self._check(view)
         if stored is not None:
             arguments["Metadata"] = _metadata(stored)
-        if if_absent:
-            arguments["IfNoneMatch"] = "*"
-        if if_match is not None:
-            arguments["IfMatch"] = if_match
+        condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_match} if if_match is not None else {}
+        try:
+            return self._put(path, view, arguments | condition)
+        except UnsupportedError:
+            if not condition:
+                raise
+        # A store without conditional writes: look first. What comes in between is found by the lease's own checks.
+        there = self.get(path)
+        if (there is not None) if if_absent else (there is None or there[1] != if_match):
+            raise ConflictError(f"{self.url}{path} is not as expected: somebody else wrote it.")
         return self._put(path, view, arguments)
 
     def delete(self, path: str) -> None:

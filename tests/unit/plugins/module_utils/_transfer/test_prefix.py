@@ -375,21 +375,29 @@ def test_of_two_that_follow_a_silent_holder_the_slower_one_loses(clock, lease_of
     put_holder(store, seconds=20.0)
     begun = clock.now
 
-    puts = []
-
     def overtake(path):
-        # Each look begins with a put on the condition that there is no lease; the next put at the same time is the
-        # one that takes over, and just before it somebody else does.
-        if puts and puts[-1] == clock.now:
-            del store.bucket.before["put"]
-            assert clock.now - begun > 20
-            put_holder(store, id="faster", seconds=20.0)
-        puts.append(clock.now)
+        # The first put is the one that takes over, and just before it somebody else does.
+        del store.bucket.before["put"]
+        assert clock.now - begun > 20
+        put_holder(store, id="faster", seconds=20.0)
 
     store.bucket.before["put"] = overtake
     with pytest.raises(LockedError):
         lease_of(store, control).acquire()
     assert held(store)["id"] == "faster"
+
+
+def test_a_store_that_ignores_conditions_still_has_one_holder(lease_of):
+    class Careless(MemoryStore):
+        def put(self, path, data, **conditions):
+            return super().put(path, data, stored=conditions.get("stored"))
+
+    store, control = Careless(), FakeControl()
+    first = lease_of(store, control)
+    first.acquire()
+    with pytest.raises(LockedError):
+        lease_of(store, control).acquire()
+    assert held(store)["id"] == first._id
 
 
 def test_a_damaged_lease_is_waited_for_and_then_followed(clock, lease_of):
