@@ -254,7 +254,7 @@ def _ratio_table(ratios: Sequence[Ratio]) -> str:
     rows = [
         (
             ratio.name + (f" (best other: {ratio.against})" if ratio.against else ""),
-            f"{ratio.value:.2f} {ratio.unit}".strip(),
+            f"{ratio.value:.3g} {ratio.unit}".strip(),
             "-" if ratio.target is None else f"{ratio.target:g} {ratio.unit}".strip(),
             verdicts[ratio.met],
         )
