@@ -20,6 +20,7 @@ from typing import Any, Protocol
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / "roles" / "local_services" / "files"))
 
+# Found through the line above, so they cannot stand at the top (E402).
 from local_services.hub_service import HubService  # noqa: E402
 from local_services.process import Daemon, ServiceError, free_ports, private_directory  # noqa: E402
 from local_services.seaweedfs import SeaweedFS, find_binary  # noqa: E402
@@ -42,8 +43,8 @@ class Endpoint:
 
     def client(self) -> Any:
         """A boto3 client for it."""
-        import boto3  # noqa: PLC0415 - for the environment that has it
-        from botocore.config import Config  # noqa: PLC0415
+        import boto3  # for the environment that has it
+        from botocore.config import Config
 
         return boto3.client(
             "s3",

@@ -165,7 +165,8 @@ class ActionModule(ActionBase):
         if given:
             yield os.path.expanduser(os.path.expandvars(given))
             return
-        # Should this process be killed, Ansible removes the directory at its end.
+        # Should this process be killed, Ansible removes the directory at its end. (Constants are made at run time,
+        # where mypy does not see them.)
         descriptor, path = tempfile.mkstemp(prefix="model_sync_", dir=C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
         os.close(descriptor)
         try:

@@ -25,31 +25,28 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
+import huggingface_hub
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-FILES = ROOT / "roles" / "local_services" / "files"
-sys.path.insert(0, str(FILES))
-
-from local_services import faults, process  # noqa: E402
-from local_services.catalog import index_directory  # noqa: E402
-from local_services.hub import LocalHub  # noqa: E402
-from local_services.hub_service import HubService  # noqa: E402
-from local_services.process import Daemon, ServiceError  # noqa: E402
-from local_services.seaweedfs import SeaweedFS, find_binary  # noqa: E402
-
-huggingface_hub = pytest.importorskip("huggingface_hub")
-boto3 = pytest.importorskip("boto3")
-from botocore.config import Config  # noqa: E402
-from botocore.exceptions import ClientError  # noqa: E402
-from huggingface_hub import HfApi, snapshot_download  # noqa: E402
-from huggingface_hub.errors import (  # noqa: E402
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from local_services import faults, process
+from local_services.catalog import index_directory
+from local_services.hub import LocalHub
+from local_services.hub_service import HubService
+from local_services.process import Daemon, ServiceError
+from local_services.seaweedfs import SeaweedFS, find_binary
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = ROOT / "roles" / "local_services" / "files"
 
 # The ids git gives to the generated contents. They change with the generators and with nothing else.
 COMMITS = {

@@ -80,7 +80,7 @@ class ResumableSha256:
 @functools.cache
 def _libcrypto() -> t.Any:
     # The library that hashlib itself has loaded is preferred: no search, surely present.
-    import _hashlib  # noqa: PLC0415 - only to find the file
+    import _hashlib  # only to find the file
 
     for find in (lambda: getattr(_hashlib, "__file__", None), lambda: ctypes.util.find_library("crypto")):
         try:

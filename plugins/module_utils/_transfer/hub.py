@@ -170,7 +170,7 @@ class HubSource(Source):
 
     def preflight(self, entry: FileEntry) -> None:
         # A gated repository may list its files and still refuse their bytes.
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url  # noqa: PLC0415
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
         def ask() -> None:
             self._api()
@@ -193,7 +193,7 @@ class HubSource(Source):
 
     def _api(self) -> t.Any:
         try:
-            import huggingface_hub.constants  # noqa: PLC0415 - 0.2 s that a run with nothing to do does not pay
+            import huggingface_hub.constants  # 0.2 s that a run with nothing to do does not pay
         except ImportError as error:
             raise InputError(
                 "The Hub needs the Python package huggingface_hub.", hint="Install huggingface_hub."
@@ -209,7 +209,7 @@ class HubSource(Source):
 
     @contextlib.contextmanager
     def _hub_errors(self) -> t.Iterator[None]:
-        from huggingface_hub import errors  # noqa: PLC0415
+        from huggingface_hub import errors
 
         try:
             yield
@@ -232,7 +232,8 @@ class HubSource(Source):
             raise InputError(f"{self._options.repo!r} is not a repository id: {_plain(error)}.") from error
         except errors.HfHubHTTPError as error:
             raise self._http_error(error) from error
-        # The transport's own class (of httpx or httpx2, as huggingface_hub has it): no answer at all.
+        # The transport's own class, of httpx or httpx2, which huggingface_hub imports but does not list as its own:
+        # no answer at all.
         except errors.HTTPError as error:  # type: ignore[attr-defined]
             raise self._transport_error(error) from error
         except (OSError, ValueError) as error:

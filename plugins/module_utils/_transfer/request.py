@@ -101,7 +101,7 @@ def build_source(data: Data, control: Control, *, pool_size: int = 16) -> tuple[
             control,
         )
     elif kind == "local":
-        from .stores.local import LocalSource  # noqa: PLC0415 - see above
+        from .stores.local import LocalSource
 
         source = LocalSource(options.need("paths"), allow=allow, ignore=ignore)
     elif kind in _OBJECT_STORES:
@@ -142,7 +142,7 @@ def build_store(data: Data, control: Control, *, name: str, pool_size: int = 16)
         path = options.need("path")
         if not os.path.isabs(path):
             raise InputError(f"Destination path {path!r} is not absolute.")
-        from .stores.local import LocalStore  # noqa: PLC0415 - see above
+        from .stores.local import LocalStore
 
         store = LocalStore(path, prefix=prefix)
     elif kind in _OBJECT_STORES:
@@ -204,7 +204,7 @@ def _s3(options: Options, control: Control, prefix: str, pool_size: int) -> Stor
 
 
 def _gcs(options: Options, control: Control, prefix: str, pool_size: int) -> Store:
-    from .stores.gcs import GcsOptions, GcsStore  # noqa: PLC0415 - see above
+    from .stores.gcs import GcsOptions, GcsStore
 
     fields = {field.name for field in dataclasses.fields(GcsOptions)} - {"bucket", "pool_size"}
     given = {key: value for key in fields if (value := options.take(key)) is not None}

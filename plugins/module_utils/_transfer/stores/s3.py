@@ -103,7 +103,7 @@ def _b64(data: bytes) -> str:
 
 
 def _crc64nvme(data: memoryview) -> str:
-    from awscrt import checksums  # noqa: PLC0415 - optional
+    from awscrt import checksums  # optional
 
     return _b64(checksums.crc64nvme(data).to_bytes(8, "big"))
 
@@ -174,8 +174,8 @@ class S3Store(Store):
 
     def _make_client(self, *, signed_payload: bool) -> t.Any:
         try:
-            import botocore.config  # noqa: PLC0415 - 0.2 s that only S3 users pay
-            import botocore.session  # noqa: PLC0415
+            import botocore.config  # 0.2 s that only S3 users pay
+            import botocore.session
         except ImportError as error:
             raise InputError("S3 needs the Python package boto3.", hint="Install boto3.") from error
         options = self._options
@@ -217,8 +217,8 @@ class S3Store(Store):
 
     @contextlib.contextmanager
     def _errors(self, action: str, path: str | None = None) -> t.Iterator[None]:
-        import botocore.exceptions as bc  # noqa: PLC0415
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+        import botocore.exceptions as bc
+        from urllib3.exceptions import HTTPError
 
         target = f"{self.url}{path or ''}"
         try:
