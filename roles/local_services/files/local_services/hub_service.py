@@ -5,31 +5,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from .catalog import directory_mark
 from .process import (
     LOOPBACK,
-    Daemon,
     ServiceError,
     choose_port,
     free_ports,
     private_directory,
     write_private,
 )
+from .service import Service
 from .tokens import load_or_create_tokens
 
 _PACKAGE = Path(__file__).parent
 
 
-class HubService:
+class HubService(Service):
     """The hub process whose contents, tokens, log and pid live in `state_dir`/hub.
 
     As a context manager it runs for the length of the block; otherwise see `present` and `absent`.
@@ -53,13 +51,10 @@ class HubService:
         stop_timeout: float = 30.0,
     ) -> None:
         self._state_dir = Path(state_dir).absolute()
-        self.directory = self._state_dir / "hub"
+        super().__init__("hub", self._state_dir / "hub", start_timeout=start_timeout, stop_timeout=stop_timeout)
         self._wanted_ports = {"port": port, "cdn_port": cdn_port}
         self._directories = {name: Path(path).absolute() for name, path in (directories or {}).items()}
         self._tree_page_size = tree_page_size
-        self._start_timeout = start_timeout
-        self._stop_timeout = stop_timeout
-        self._daemon = Daemon("hub", self.directory)
 
     @property
     def tokens_file(self) -> Path:
@@ -70,10 +65,6 @@ class HubService:
     def tokens(self) -> Mapping[str, str]:
         """Secret token values by name. Raises FileNotFoundError before the first start."""
         return {token["name"]: token["value"] for token in json.loads(self.tokens_file.read_text(encoding="utf-8"))}
-
-    @property
-    def pid(self) -> int | None:
-        return self._daemon.pid()
 
     @property
     def endpoint(self) -> str:
@@ -127,40 +118,7 @@ class HubService:
             self._start(desired)
         return True
 
-    def absent(self, *, remove_data: bool = False, check: bool = False) -> bool:
-        """Stop the hub and, with `remove_data`, delete generated contents, tokens and logs.
-
-        Returns whether anything was or would be changed. Served directories are never touched. Raises ServiceError.
-        """
-        running = self.pid is not None
-        removable = remove_data and self.directory.exists()
-        if not check:
-            self._daemon.stop(self._stop_timeout)
-            if removable:
-                shutil.rmtree(self.directory)
-        return running or removable
-
-    def __enter__(self) -> HubService:
-        self.present()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.absent()
-
     # How ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def _settings_file(self) -> Path:
-        return self.directory / "settings.json"
-
-    def _settings(self) -> dict[str, Any]:
-        try:
-            settings: dict[str, Any] = json.loads(self._settings_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        return settings
 
     def _desired(self) -> dict[str, Any]:
         """Everything but the ports that calls for a restart when it changes."""

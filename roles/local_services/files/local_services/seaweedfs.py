@@ -12,12 +12,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from .process import (
     LOOPBACK,
-    Daemon,
     ServiceError,
     choose_port,
     free_ports,
@@ -25,6 +23,7 @@ from .process import (
     private_directory,
     write_private,
 )
+from .service import Service
 
 REGION = "us-east-1"
 
@@ -102,7 +101,7 @@ def _client_errors() -> tuple[type[Exception], ...]:
     return exceptions.BotoCoreError, exceptions.ClientError
 
 
-class SeaweedFS:
+class SeaweedFS(Service):
     """The S3 store whose data, credentials, log and pid live in `state_dir`/seaweedfs.
 
     As a context manager it runs for the length of the block; otherwise see `present` and `absent`.
@@ -128,13 +127,15 @@ class SeaweedFS:
     ) -> None:
         if bool(access_key) != bool(secret_key):
             raise ServiceError("The access key and the secret key of the S3 store go together: give both or neither.")
-        self.directory = Path(state_dir).absolute() / "seaweedfs"
+        super().__init__(
+            "seaweedfs",
+            Path(state_dir).absolute() / "seaweedfs",
+            start_timeout=start_timeout,
+            stop_timeout=stop_timeout,
+        )
         self._wanted_port = port
         self._wanted_credentials = {"access_key": access_key, "secret_key": secret_key} if access_key else None
         self._binary = Path(binary).absolute() if binary else None
-        self._start_timeout = start_timeout
-        self._stop_timeout = stop_timeout
-        self._daemon = Daemon("seaweedfs", self.directory)
 
     # What is there -----------------------------------------------------------------------------------------------
 
@@ -146,10 +147,6 @@ class SeaweedFS:
     @property
     def data_dir(self) -> Path:
         return self.directory / "data"
-
-    @property
-    def pid(self) -> int | None:
-        return self._daemon.pid()
 
     @property
     def endpoint_url(self) -> str:
@@ -223,41 +220,7 @@ class SeaweedFS:
                 self._create_bucket(bucket)
         return restart or bool(missing)
 
-    def absent(self, *, remove_data: bool = False, check: bool = False) -> bool:
-        """Stop the store and, with `remove_data`, delete all objects, credentials and logs.
-
-        Returns whether anything was or would be changed. Raises ServiceError.
-        """
-        running = self.pid is not None
-        removable = remove_data and self.directory.exists()
-        if not check:
-            self._daemon.stop(self._stop_timeout)
-            if removable:
-                shutil.rmtree(self.directory)
-        return running or removable
-
-    def __enter__(self) -> SeaweedFS:
-        self.present()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.absent()
-
     # How ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def _settings_file(self) -> Path:
-        return self.directory / "settings.json"
-
-    def _settings(self) -> dict[str, Any]:
-        """The binary and the ports of the last start; empty before it."""
-        try:
-            settings: dict[str, Any] = json.loads(self._settings_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        return settings
 
     def _credentials(self) -> dict[str, str]:
         try:

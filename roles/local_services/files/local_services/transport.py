@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import abc
 import fcntl
 import gzip
 import json
@@ -159,7 +160,7 @@ class HTTPError(Exception):
         self.headers = headers or {}
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler, abc.ABC):
     """Reads requests, sends answers and applies faults. Subclasses implement `respond`."""
 
     protocol_version = "HTTP/1.1"
@@ -174,9 +175,9 @@ class Handler(BaseHTTPRequestHandler):
     body: bytes
     faults: list[Fault]
 
+    @abc.abstractmethod
     def respond(self) -> None:
         """Answer one request; may raise HTTPError."""
-        raise NotImplementedError
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - a name of the base class
         """Requests are kept in the log of the server, not written out."""
