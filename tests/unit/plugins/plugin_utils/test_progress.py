@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.modelops.serving.plugins.action import model_sync
+from ansible_collections.modelops.serving.plugins.plugin_utils import _progress
 
 REPORT = {
     "phase": "move",
@@ -47,14 +47,14 @@ REPORT = {
     ],
 )
 def test_lines(changes, line):
-    assert model_sync.format_progress({**REPORT, **changes}) == line
+    assert _progress.format_progress({**REPORT, **changes}) == line
 
 
 def test_tail_shows_whole_new_lines(tmp_path):
     path = tmp_path / "progress"
     path.write_text("from an earlier run\n")
     shown = []
-    with model_sync._Tail(str(path), shown.append), path.open("a") as stream:
+    with _progress._Tail(str(path), shown.append), path.open("a") as stream:
         stream.write("one\ntw")
         stream.flush()
         deadline = time.monotonic() + 5
@@ -68,6 +68,6 @@ def test_tail_shows_whole_new_lines(tmp_path):
 def test_tail_waits_for_a_file(tmp_path):
     path = tmp_path / "progress"
     shown = []
-    with model_sync._Tail(str(path), shown.append):
+    with _progress._Tail(str(path), shown.append):
         path.write_text("one\n")
     assert shown == ["one"]
