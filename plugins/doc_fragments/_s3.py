@@ -15,18 +15,21 @@ options:
       - Address of the object store.
       - When it is missing, E(AWS_URL), E(AWS_ENDPOINT_URL_S3) and E(AWS_ENDPOINT_URL) are used for S3, and then AWS
         itself. For Google Cloud Storage they are E(GCP_STORAGE_ENDPOINT) and E(STORAGE_EMULATOR_HOST), and then Google.
+        For IBM Cloud Object Storage it is the public endpoint of the region; give private and direct endpoints here, such
+        as V(https://s3.private.us-south.cloud-object-storage.appdomain.cloud).
     type: str
     aliases: [aws_endpoint_url]
   region:
     description:
       - Region of the bucket.
-      - E(AWS_REGION), E(AWS_DEFAULT_REGION) and the profile are used when it is missing, and then V(us-east-1).
+      - E(AWS_REGION), E(AWS_DEFAULT_REGION) and the profile are used for S3 when it is missing, and then V(us-east-1).
+      - For IBM Cloud Object Storage it is the location of the bucket, such as V(us-south), V(us-geo) or V(ams03).
     type: str
     aliases: [aws_region]
   access_key:
     description:
-      - Access key id.
-      - When no key is given, the AWS SDK looks for credentials in its usual places - E(AWS_ACCESS_KEY_ID) and
+      - Access key id. For IBM Cloud Object Storage that of HMAC credentials.
+      - When no key is given for S3, the AWS SDK looks for credentials in its usual places - E(AWS_ACCESS_KEY_ID) and
         E(AWS_SECRET_ACCESS_KEY) with E(AWS_SESSION_TOKEN) or E(AWS_SECURITY_TOKEN), the profile in E(AWS_PROFILE), web
         identity and pod identity, the instance.
     type: str

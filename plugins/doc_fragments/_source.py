@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.modelops.serving.plugins.doc_fragments import _gcs, _huggingface, _s3
-from ansible_collections.modelops.serving.plugins.doc_fragments._destinations import suboptions
+from ansible_collections.modelops.serving.plugins.doc_fragments import _gcs, _huggingface, _ibm_cos, _s3
+from ansible_collections.modelops.serving.plugins.doc_fragments._destinations import CREDENTIALS_OPTION, suboptions
 
 
-class ModuleDocFragment:
-    # Annotated, because ansible-test reads plain assignments as text and this is a sum of texts.
-    DOCUMENTATION: t.ClassVar[str] = (
+def _documentation(first: str, more: str = "") -> str:
+    return (
         r"""
 options:
   source:
     description:
-      - Where the model comes from. Required for O(state=present).
-      - Options that mean nothing for the type of the source are refused.
+"""
+        + first
+        + r"""      - Options that mean nothing for the type of the source are refused.
     type: dict
     suboptions:
       type:
@@ -29,7 +29,7 @@ options:
           - V(in_place) is what somebody has put into the one destination by other means. Nothing is copied; it is
             checked, hashed and, if it is whole, marked as complete.
         type: str
-        choices: [huggingface, s3, gcs, local, in_place]
+        choices: [huggingface, s3, gcs, ibm_cos, local, in_place]
         default: huggingface
       repo:
         description:
@@ -42,7 +42,7 @@ options:
         type: str
       bucket:
         description:
-          - Name of the bucket. Required for O(source.type=s3) and O(source.type=gcs).
+          - Name of the bucket. Required for O(source.type=s3), O(source.type=gcs) and O(source.type=ibm_cos).
         type: str
       prefix:
         description:
@@ -70,8 +70,27 @@ options:
         + suboptions(_huggingface.ModuleDocFragment.DOCUMENTATION)
         + suboptions(_s3.ModuleDocFragment.DOCUMENTATION)
         + suboptions(_gcs.ModuleDocFragment.DOCUMENTATION)
+        + suboptions(_ibm_cos.ModuleDocFragment.DOCUMENTATION)
+        + more
         + r"""
 requirements:
   - huggingface_hub >= 1.0, for O(source.type=huggingface)
 """
+    )
+
+
+class ModuleDocFragment:
+    # Annotated, because ansible-test reads plain assignments as text and these are sums of texts.
+    DOCUMENTATION: t.ClassVar[str] = _documentation(
+        """      - Where the model comes from. Required for O(state=present).
+"""
+    )
+
+    # For a sync that runs in a cluster.
+    JOB: t.ClassVar[str] = _documentation(
+        """      - Where the model comes from. Required for O(state=present), unless O(source_secret) is given.
+      - Nothing is taken from the environment of Ansible. Credentials come into the cluster by these options, by Secrets
+        that are there, or by the service account.
+""",
+        CREDENTIALS_OPTION,
     )

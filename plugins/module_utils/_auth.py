@@ -46,8 +46,19 @@ GCS: Spec = {
     "service_account_contents": {"type": "jsonarg", "no_log": True},
     "access_token": {"type": "str", "no_log": True},
 }
+IBM_COS: Spec = {
+    "api_key": {"type": "str", "no_log": True, "aliases": ["ibmcloud_api_key"]},
+    "iam_token": {"type": "str", "no_log": True},
+    "iam_refresh_token": {"type": "str", "no_log": True},
+    "iam_endpoint": {"type": "str"},
+    "instance_crn": {"type": "str"},
+}
 SOURCE: Spec = {
-    "type": {"type": "str", "choices": ["huggingface", "s3", "gcs", "local", "in_place"], "default": "huggingface"},
+    "type": {
+        "type": "str",
+        "choices": ["huggingface", "s3", "gcs", "ibm_cos", "local", "in_place"],
+        "default": "huggingface",
+    },
     "repo": {"type": "str"},
     "revision": {"type": "str"},
     "bucket": {"type": "str"},
@@ -58,19 +69,23 @@ SOURCE: Spec = {
     **HUGGINGFACE,
     **S3,
     **GCS,
+    **IBM_COS,
 }
 DESTINATION: Spec = {
-    "type": {"type": "str", "choices": ["s3", "gcs", "local"], "default": "s3"},
+    "type": {"type": "str", "choices": ["s3", "gcs", "ibm_cos", "local"], "default": "s3"},
     "bucket": {"type": "str"},
     "prefix": {"type": "str"},
     "path": {"type": "path"},
     **S3,
     **GCS,
+    **IBM_COS,
 }
 
 _EXCLUSIVE = [
     ("profile", "access_key", "anonymous"),
     ("service_account_file", "service_account_contents", "access_token"),
+    ("access_key", "api_key", "iam_token"),
+    ("access_key", "api_key", "iam_refresh_token"),
 ]
 _TOGETHER = [("access_key", "secret_key")]
 _REQUIRED_BY = {"session_token": ("access_key",)}
@@ -85,6 +100,7 @@ SOURCE_OPTION: dict[str, t.Any] = {
         ("type", "huggingface", ("repo",)),
         ("type", "s3", ("bucket",)),
         ("type", "gcs", ("bucket",)),
+        ("type", "ibm_cos", ("bucket",)),
         ("type", "local", ("paths",)),
     ],
 }
@@ -99,8 +115,37 @@ DESTINATIONS_OPTION: dict[str, t.Any] = {
     "required_if": [
         ("type", "s3", ("bucket",)),
         ("type", "gcs", ("bucket",)),
+        ("type", "ibm_cos", ("bucket",)),
         ("type", "local", ("path",)),
     ],
+}
+_CREDENTIALS_SECRET: Spec = {"credentials_secret": {"type": "str", "no_log": False}}
+# The same where the sync runs in a cluster.
+JOB_SOURCE_OPTION = {**SOURCE_OPTION, "options": {**SOURCE, **_CREDENTIALS_SECRET}}
+JOB_DESTINATIONS_OPTION = {
+    **DESTINATIONS_OPTION,
+    "required": False,
+    "options": {**DESTINATION, **_CREDENTIALS_SECRET},
+}
+NOTIFY_OPTION: dict[str, t.Any] = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "type": {"type": "str", "choices": ["webhook", "slack", "sns"], "required": True},
+        "url": {"type": "str", "no_log": True},
+        "topic_arn": {"type": "str"},
+        "region": {"type": "str"},
+        "endpoint_url": {"type": "str"},
+        "on": {
+            "type": "list",
+            "elements": "str",
+            "choices": ["success", "failure"],
+            "default": ["success", "failure"],
+        },
+        "on_unchanged": {"type": "bool", "default": False},
+    },
+    "required_if": [("type", "webhook", ("url",)), ("type", "slack", ("url",)), ("type", "sns", ("topic_arn",))],
 }
 CONTROL: Spec = {
     "timeout": {"type": "float"},
@@ -113,7 +158,15 @@ _S3_ENVIRONMENT = {
     "endpoint_url": ("AWS_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
     "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
 }
-_PASTED = ("access_key", "secret_key", "session_token", "access_token")
+_PASTED = (
+    "access_key",
+    "secret_key",
+    "session_token",
+    "access_token",
+    "api_key",
+    "iam_token",
+    "iam_refresh_token",
+)
 # Secrets that the libraries read from the environment themselves. They are kept out of results all the same.
 _SECRET_VARIABLES = (
     "HF_TOKEN",
@@ -122,11 +175,14 @@ _SECRET_VARIABLES = (
     "AWS_SESSION_TOKEN",
     "AWS_SECURITY_TOKEN",
     "GCP_ACCESS_TOKEN",
+    "IBMCLOUD_API_KEY",
+    "IBM_API_KEY_ID",
 )
 
 _LIBRARIES = {
     "huggingface": (("huggingface_hub", "huggingface_hub >= 1.0"),),
     "s3": (("botocore", "boto3"),),
+    "ibm_cos": (("botocore", "boto3"),),
     "gcs": (("google.auth", "google-auth"), ("google_crc32c", "google-crc32c")),
 }
 
@@ -182,7 +238,7 @@ def _require(module: AnsibleModule, kind: str) -> None:
 
 
 def _secrets(data: t.Mapping[str, t.Any]) -> t.Iterator[str]:
-    yield from (data[key] for key in ("secret_key", "session_token", "access_token") if data.get(key))
+    yield from (data[key] for key in _PASTED if key != "access_key" and data.get(key))
     yield from (os.environ[name].strip() for name in _SECRET_VARIABLES if os.environ.get(name, "").strip())
     for contents in (data.get("service_account_contents"), os.environ.get("GCP_SERVICE_ACCOUNT_CONTENTS")):
         if contents:

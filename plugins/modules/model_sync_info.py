@@ -141,6 +141,23 @@ models:
     verified:
       description: Whether every file was read back.
       type: bool
+    holder:
+      description:
+        - Process and host that hold the lease of a run that has not finished. It is at work, or was killed. None when
+          nobody is at work there.
+      type: str
+      sample: process 4711 on worker-1
+    shards:
+      description:
+        - Of a run that several processes share, and that has not published yet, how far it has come. None otherwise.
+      type: dict
+      contains:
+        done:
+          description: How many of the processes have moved and verified their share.
+          type: int
+        count:
+          description: How many processes share the run.
+          type: int
     problems:
       description: What makes it V(corrupt).
       type: dict

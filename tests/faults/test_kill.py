@@ -113,7 +113,7 @@ def test_a_stop_by_signal_leaves_a_run_that_can_be_resumed_at_once(sync):
     process.send_signal(signal.SIGTERM)
     out, _err = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert json.loads(out)["error"]["kind"] == "StoppedError"
+    assert json.loads(out)["result"]["error"]["kind"] == "StoppedError"
     assert ".model-sync/lease.json" not in sync.paths()
     sync.assert_not_complete()
     sync.hub.faults.clear()
@@ -223,7 +223,7 @@ def test_a_disk_that_runs_full_on_the_way(sync, engine_zip, tmp_path):
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    error = json.loads(done.stdout)["destinations"][0]["error"]
+    error = json.loads(done.stdout)["result"]["destinations"][0]["error"]
     assert "No space left on device" in error["message"] and "make room" in error["hint"]
 
 

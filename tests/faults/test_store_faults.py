@@ -197,7 +197,7 @@ def test_of_two_runs_at_once_one_wins_and_the_other_says_so(sync):
     outputs = [process.communicate(timeout=120)[0].decode() for process in processes]
     codes = [process.returncode for process in processes]
     assert sorted(codes) == [0, 3], outputs
-    loser = json.loads(outputs[codes.index(3)])
+    loser = json.loads(outputs[codes.index(3)])["result"]
     assert "is being changed by process" in loser["destinations"][0]["error"]["message"]
     sync.hub.faults.clear()
     sync.assert_complete()

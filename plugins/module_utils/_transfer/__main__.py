@@ -4,8 +4,12 @@
 
 """The engine as a program: ``python -m modelops_transfer sync request.json``.
 
-The request is JSON, from a file or standard input, and may leave credentials to the environment. The result is
-one JSON object on standard output; progress is one JSON object per line on standard error.
+The request is JSON, from a file or standard input, and may leave credentials to the environment or to files. Progress
+is one JSON object per line on standard error; at the end comes one line ``{"result": {...}}`` on standard output, which
+can be told from progress also where both streams end in one log. ``--termination-log`` names a file that is given the
+result in at most 4096 bytes, as Kubernetes reads it from a container that has ended.
+
+Processes that share a sync can use one request: ``--shard`` and ``--group`` take the place of the options in it.
 
 Exit status: 0 done, 1 failed, 2 bad input, 3 somebody else is at work there, 143 stopped by SIGTERM.
 """
@@ -21,7 +25,10 @@ import threading
 import typing as t
 
 from .errors import InputError, LockedError, StoppedError, TransferError
-from .run import describe_error, progress_data, run_inspect, run_remove, run_sync
+from .outcome import termination_message
+from .run import describe_error, progress_data, run_inspect, run_job, run_remove
+
+_STATUSES = {InputError.__name__: 2, LockedError.__name__: 3, StoppedError.__name__: 143}
 
 
 def _arguments(argv: t.Sequence[str] | None) -> argparse.Namespace:
@@ -29,21 +36,35 @@ def _arguments(argv: t.Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("action", choices=("sync", "inspect", "remove"))
     parser.add_argument("request", help="file with the JSON request, - for standard input")
     parser.add_argument("--check", action="store_true", help="only predict what would change")
+    parser.add_argument("--shard", type=int, metavar="INDEX", help="sync: which of the processes this one is, from 0")
+    parser.add_argument("--group", metavar="ID", help="sync: what the processes of this run have in common")
+    parser.add_argument("--termination-log", metavar="FILE", help="write the result in short to this file at the end")
     parser.add_argument("--verify", action="store_true", help="inspect: read everything back and compare hashes")
     return parser.parse_args(argv)
 
 
-def _run(arguments: argparse.Namespace, stop: threading.Event) -> dict[str, t.Any]:
+def _read(arguments: argparse.Namespace) -> dict[str, t.Any]:
     try:
         if arguments.request == "-":
             request = json.load(sys.stdin)
         else:
             with open(arguments.request, encoding="utf-8") as stream:
                 request = json.load(stream)
-        if not isinstance(request, dict):
-            raise InputError("The request is not a JSON object.")
     except (OSError, ValueError) as error:
         raise InputError(f"The request cannot be read: {error}.") from error
+    if not isinstance(request, dict):
+        raise InputError("The request is not a JSON object.")
+    given = {key: value for key in ("shard", "group") if (value := getattr(arguments, key)) is not None}
+    if given:
+        options = request.get("options") or {}
+        if not isinstance(options, dict):
+            raise InputError("The options are not a mapping.")
+        request["options"] = options | given
+    return request
+
+
+def _run(arguments: argparse.Namespace, stop: threading.Event) -> dict[str, t.Any]:
+    request = _read(arguments)
     if arguments.action == "inspect":
         return {"models": run_inspect(request, verify=arguments.verify)}
     if arguments.action == "remove":
@@ -52,7 +73,24 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> dict[str, t.An
     def report(progress: object) -> None:
         sys.stderr.write(json.dumps(progress_data(progress)) + "\n")
 
-    return run_sync(request, check=arguments.check, on_progress=report, stop=stop)
+    return run_job(request, check=arguments.check, on_progress=report, stop=stop)
+
+
+def _status(result: dict[str, t.Any]) -> int:
+    if not result.get("failed"):
+        return 0
+    if result.get("error"):
+        return _STATUSES.get(result["error"]["kind"], 1)
+    kinds = {target["error"]["kind"] for target in result["destinations"] if target["error"]}
+    return _STATUSES[LockedError.__name__] if kinds == {LockedError.__name__} else 1
+
+
+def _write_termination_log(path: str, result: dict[str, t.Any]) -> None:
+    try:
+        with open(path, "wb") as stream:
+            stream.write(termination_message(result))
+    except OSError as error:
+        sys.stderr.write(json.dumps({"warning": f"{path} cannot be written: {error.strerror}."}) + "\n")
 
 
 def main(argv: t.Sequence[str] | None = None) -> int:
@@ -61,18 +99,15 @@ def main(argv: t.Sequence[str] | None = None) -> int:
     gc.set_threshold(50_000)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_args: stop.set())
+    arguments = _arguments(argv)
     try:
-        result = _run(_arguments(argv), stop)
-        status = 1 if result.get("failed") else 0
-        kinds = [target["error"]["kind"] for target in result.get("destinations", ()) if target["error"]]
-        if kinds and set(kinds) == {LockedError.__name__}:
-            status = 3
+        result = _run(arguments, stop)
     except TransferError as error:
         result = {"failed": True, "error": describe_error(error)}
-        statuses: dict[type[TransferError], int] = {InputError: 2, LockedError: 3, StoppedError: 143}
-        status = statuses.get(type(error), 1)
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
-    return status
+    if arguments.termination_log:
+        _write_termination_log(arguments.termination_log, result)
+    sys.stdout.write(json.dumps({"result": result}) + "\n")
+    return _status(result)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from .errors import InputError, LockedError, SourceChangedError, TransferError
 from .model import Manifest
 from .mover import drop_ledgers
 from .paths import MANIFEST
-from .prefix import PENDING, UPLOADS, Lease, Pending, State, read_state
+from .prefix import LEASE, PENDING, SHARDS, UPLOADS, Lease, Pending, State, holder_of, read_state
+from .shards import Member
 from .stores.base import Store
 from .sync import CURRENT, TargetResult, hash_stored, pointed_revision
 
@@ -25,7 +26,9 @@ REVISIONS = "revisions/"
 class Inspection:
     """What one prefix is. ``problems`` has a line per damaged file, ``unmanaged`` counts files of others.
 
-    ``files_present`` and ``bytes_present`` count what is there of the files that belong to the model.
+    ``files_present`` and ``bytes_present`` count what is there of the files that belong to the model. ``shards`` are,
+    of a run that several processes share and that has not published, how many of them are done and how many there are.
+    ``started`` is when the run began that made the copy or has not published, ``holder`` has the lease of the latter.
     """
 
     url: str
@@ -40,6 +43,9 @@ class Inspection:
     verified: bool
     current_revision: str | None = None
     revisions: tuple[str, ...] = ()
+    shards: tuple[int, int] | None = None
+    started: str | None = None
+    holder: str | None = None
 
 
 def inspect(store: Store, control: Control, *, verify: bool = False, side_by_side: bool = False) -> Inspection:
@@ -64,11 +70,11 @@ def inspect(store: Store, control: Control, *, verify: bool = False, side_by_sid
         verified = True
     expected = _expected(state)
     present = [path for path in expected if path in state.listing]
-    revision = state.manifest.revision if state.manifest else state.pending.revision if state.pending else None
+    run = state.manifest or state.pending
     return Inspection(
         url=store.url,
         status="corrupt" if problems else state.status,
-        revision=revision,
+        revision=run.revision if run else None,
         manifest=state.manifest,
         problems=tuple(problems),
         files_expected=len(expected),
@@ -78,7 +84,25 @@ def inspect(store: Store, control: Control, *, verify: bool = False, side_by_sid
         verified=verified,
         current_revision=current,
         revisions=revisions,
+        shards=_shards(store, control, state),
+        started=run.started if run else None,
+        holder=_holder(store, control, state),
     )
+
+
+def _holder(store: Store, control: Control, state: State) -> str | None:
+    if state.manifest or LEASE not in state.control:
+        return None
+    found = control.retry(store.get, LEASE)
+    return holder_of(found[0]) if found else None
+
+
+def _shards(store: Store, control: Control, state: State) -> tuple[int, int] | None:
+    pending = state.pending
+    if pending is None or not pending.group:
+        return None
+    member = Member(pending.group, 0, pending.shards)
+    return len(member.records(store, control, state.control, pending.revision)), pending.shards
 
 
 def _expected(state: State) -> t.Sequence[str]:
@@ -159,6 +183,9 @@ def _remove(store: Store, control: Control, *, check: bool, lease_seconds: float
         control.retry(store.put, PENDING, pending.to_json())
         control.retry(store.delete, MANIFEST)
         drop_ledgers(store, control, [path for path in state.control if path.startswith(UPLOADS)])
+        for path in state.control:
+            if path.startswith(SHARDS):
+                control.retry(store.delete, path)
         for path in result.removed:
             if failures:
                 raise LockedError(str(failures[0]))
@@ -175,5 +202,5 @@ def _fill(result: TargetResult, state: State) -> None:
     result.removed = sorted(state.managed & state.listing.keys())
     result.stale = sorted(state.listing.keys() - state.managed)
     result.previous_revision = state.manifest.revision if state.manifest else None
-    ours = [path for path in state.control if path in (MANIFEST, PENDING) or path.startswith(UPLOADS)]
+    ours = [path for path in state.control if path in (MANIFEST, PENDING) or path.startswith((UPLOADS, SHARDS))]
     result.changed = bool(result.removed or ours)

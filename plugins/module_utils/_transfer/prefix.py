@@ -10,6 +10,7 @@
     <prefix>/.model-sync/pending.json     a run is or was at work: what it writes, what was there before
     <prefix>/.model-sync/lease.json       who is at work now
     <prefix>/.model-sync/uploads/*.json   how far each large file has come
+    <prefix>/.model-sync/shards/*.json    which processes that share one run are done with their share
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import typing as t
 import uuid
 
 from .control import Control
-from .errors import ConflictError, InputError, LockedError, TransferError
+from .errors import ConflictError, InputError, LockedError, NotFoundError, TransferError
 from .model import Listed, Manifest, parse_json
 from .paths import CONTROL, MANIFEST
 from .stores.base import Store
@@ -32,11 +33,12 @@ from .stores.base import Store
 PENDING = CONTROL + "pending.json"
 LEASE = CONTROL + "lease.json"
 UPLOADS = CONTROL + "uploads/"
+SHARDS = CONTROL + "shards/"
 
 
 @dataclasses.dataclass(frozen=True)
 class Pending:
-    """What a run that has begun and not published set out to do."""
+    """What a run that has begun and not published set out to do; ``group`` is empty unless several share it."""
 
     revision: str
     source: t.Mapping[str, t.Any]
@@ -44,6 +46,8 @@ class Pending:
     managed: tuple[str, ...]
     previous: Manifest | None
     started: str
+    group: str = ""
+    shards: int = 1
 
     def to_json(self) -> bytes:
         """The object as stored."""
@@ -55,6 +59,8 @@ class Pending:
                 "managed": self.managed,
                 "previous": self.previous.to_json().decode() if self.previous else None,
                 "started": self.started,
+                "group": self.group,
+                "shards": self.shards,
             }
         ).encode()
 
@@ -67,7 +73,14 @@ class Pending:
             if not isinstance(raw["paths"], list) or not isinstance(raw["managed"], list):
                 return None
             return cls(
-                raw["revision"], raw["source"], tuple(raw["paths"]), tuple(raw["managed"]), previous, raw["started"]
+                revision=raw["revision"],
+                source=raw["source"],
+                paths=tuple(raw["paths"]),
+                managed=tuple(raw["managed"]),
+                previous=previous,
+                started=raw["started"],
+                group=str(raw.get("group", "")),
+                shards=int(raw.get("shards", 1)),
             )
         except (ValueError, KeyError, TypeError, AttributeError, InputError):
             return None
@@ -139,6 +152,23 @@ def read_state(store: Store, control: Control) -> State:
     return State(listing=listing, control=ours, manifest=manifest, manifest_error=problem, pending=pending)
 
 
+def put_if(store: Store, control: Control, path: str, body: bytes, etag: str | None) -> str | None:
+    """Write an object where there is none (``etag`` None) or in the place of exactly this one.
+
+    :returns: the new ETag, or None when that is not what is there (any more).
+    """
+    try:
+        if etag is None:
+            return control.retry(store.put, path, body, if_absent=True)
+        return control.retry(store.put, path, body, if_match=etag)
+    except ConflictError:
+        return None
+    except NotFoundError:
+        if etag is None:
+            raise
+        return None
+
+
 def _this_process() -> dict[str, t.Any]:
     """Enough to tell later, on the same machine, whether this very process still lives."""
 
@@ -186,21 +216,31 @@ def _taken_over(store: Store) -> LockedError:
 class Lease:
     """The right to change a prefix, held by one run and renewed until :meth:`release`.
 
+    A group of processes that share one run holds one lease: each of them renews it.
+
     No clocks are compared: a lease counts as abandoned when it was *watched* unchanged for its whole life time,
     or when its process ran on this machine and is gone.
 
     :param lost: told when the lease could not be kept; the run must not touch the prefix from then on.
     :param seconds: life time without renewal.
+    :param group: id of the group, the same for all of its members.
     """
 
     def __init__(
-        self, store: Store, control: Control, *, lost: t.Callable[[TransferError], None], seconds: float = 45.0
+        self,
+        store: Store,
+        control: Control,
+        *,
+        lost: t.Callable[[TransferError], None],
+        seconds: float = 45.0,
+        group: str = "",
     ) -> None:
         self._store = store
         self._control = control
         self._lost = lost
         self._seconds = seconds
-        self._id = uuid.uuid4().hex
+        self._id = group or uuid.uuid4().hex
+        self._process = _this_process() | ({"boot": ""} if group else {})  # one dead process is not a dead group
         self._etag = ""
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
@@ -208,9 +248,7 @@ class Lease:
 
     def _body(self) -> bytes:
         # The time makes every renewal another object, also for stores whose ETag is a hash of the content.
-        return json.dumps(
-            {"id": self._id, "seconds": self._seconds, "renewed": time.time(), **_this_process()}
-        ).encode()
+        return json.dumps({"id": self._id, "seconds": self._seconds, "renewed": time.time(), **self._process}).encode()
 
     def acquire(self) -> None:
         """Take the lease, waiting only as long as it takes to see whether its holder lives.
@@ -222,16 +260,16 @@ class Lease:
             # Looked at before it is written, for stores that ignore conditions.
             found = self._control.retry(self._store.get, LEASE)
             if found is None:
-                try:
-                    self._etag = self._control.retry(self._store.put, LEASE, self._body(), if_absent=True)
+                if self._write(None):
                     break
-                except ConflictError:
-                    continue
+                continue
             data, etag = found
             holder = self._parse(data)
-            if holder["id"] == self._id:  # the answer to our own write was lost
-                self._etag = etag
-                break
+            if holder["id"] == self._id:
+                # The group's, or the answer to our own write was lost. Renewed at once: others may be watching it.
+                if self._write(etag):
+                    break
+                continue
             alive = _liveness(holder)
             if alive or (watched and watched[0] != etag):
                 raise LockedError(
@@ -241,15 +279,18 @@ class Lease:
             if watched is None:
                 watched = (etag, time.monotonic())
             if alive is False or time.monotonic() - watched[1] > holder["seconds"]:
-                try:
-                    self._etag = self._control.retry(self._store.put, LEASE, self._body(), if_match=etag)
+                if self._write(etag):
                     self.taken_over = f"process {holder['pid']} on {holder['host']}"
                     break
-                except ConflictError:
-                    continue
+                continue
             self._control.sleep(min(2.0, holder["seconds"] / 6))
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
+
+    def _write(self, etag: str | None) -> bool:
+        written = put_if(self._store, self._control, LEASE, self._body(), etag)
+        self._etag = written or self._etag
+        return written is not None
 
     @staticmethod
     def _parse(data: bytes) -> dict[str, t.Any]:
@@ -262,13 +303,17 @@ class Lease:
             return {"id": "", "seconds": 45.0, "host": "unknown", "boot": "", "namespace": "", "pid": 0, "started": ""}
 
     def _renew(self) -> None:
-        renewed = time.monotonic()
+        renewed = looked = time.monotonic()
         while not self._done.wait(self._seconds / 5):
             try:
+                etag, before, looked = self._etag, looked, time.monotonic()
                 if not self._is_still_mine():
                     self._lost(_taken_over(self._store))
                     return
-                self._etag = self._store.put(LEASE, self._body(), if_match=self._etag)
+                if self._etag != etag:
+                    renewed = before  # by another of the group since then, or by us and the answer was lost
+                    continue
+                self._etag = self._store.put(LEASE, self._body(), if_match=etag)
                 renewed = time.monotonic()
             except ConflictError:
                 continue  # taken over, or the answer to the last renewal was lost: the next look tells
@@ -294,16 +339,25 @@ class Lease:
         if not self._control.retry(self._is_still_mine):
             raise _taken_over(self._store)
 
-    def release(self) -> None:
-        """Let go. Failing to do so only makes the next run wait, so errors are not raised."""
+    def release(self, *, keep: bool = False) -> None:
+        """Let go. Failing to do so only makes the next run wait, so errors are not raised.
+
+        :param keep: only renew it no longer; others of the group are at work.
+        """
         self._done.set()
         if self._thread is not None:
             self._thread.join(5)
         try:
-            if self._is_still_mine():
+            if not keep and self._is_still_mine():
                 self._store.delete(LEASE)
         except TransferError:
             return
 
 
-__all__ = ["LEASE", "PENDING", "UPLOADS", "Lease", "Pending", "State", "read_state"]
+def holder_of(lease: bytes) -> str:
+    """Who wrote a lease, for people."""
+    holder = Lease._parse(lease)
+    return f"process {holder['pid']} on {holder['host']}"
+
+
+__all__ = ["LEASE", "PENDING", "SHARDS", "UPLOADS", "Lease", "Pending", "State", "holder_of", "put_if", "read_state"]

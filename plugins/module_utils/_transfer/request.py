@@ -29,6 +29,36 @@ _FLAGS = frozenset({"validate_certs", "anonymous"})
 _LISTS = frozenset({"allow_patterns", "ignore_patterns", "paths"})
 
 
+def read_files(data: Data, where: str) -> dict[str, t.Any]:
+    """Options with the text of a file where one is given as ``{from_file: /path}``, without its last line break.
+
+    :raises InputError: names option and file, never what is in it.
+    """
+    return {key: _read_file(value, f"{key} of {where}") for key, value in data.items()}
+
+
+def _read_file(value: t.Any, what: str) -> t.Any:
+    if not isinstance(value, t.Mapping):
+        return value
+    if "from_file" not in value:
+        return read_files(value, what)
+    path = value["from_file"]
+    if len(value) > 1 or not isinstance(path, str):
+        raise InputError(f"{what} must have from_file with a path and nothing else.")
+    try:
+        with open(path, encoding="utf-8") as stream:  # turns \r\n into \n
+            text = stream.read().removesuffix("\n")
+    except OSError as error:
+        raise InputError(f"{what} cannot be read from {path!r}: {error.strerror}.") from error
+    except ValueError:
+        text = None
+    if text is None:  # not "from error", which quotes the content
+        raise InputError(f"{what} cannot be read from {path!r}: not text in UTF-8.")
+    if not text:
+        raise InputError(f"{what}: file {path!r} is empty.")
+    return text
+
+
 class Options:
     """Reads one mapping and refuses what it does not know.
 
@@ -52,7 +82,7 @@ class Options:
                 fits, wanted = isinstance(value, str), "a string"
             if not fits:
                 raise InputError(f"{key} of {where.lower()} must be {wanted}.")
-            if key in ("endpoint", "endpoint_url"):
+            if key in ("endpoint", "endpoint_url", "iam_endpoint"):
                 _check_endpoint(value, f"{key} of {where.lower()}")
 
     def take(self, key: str, default: t.Any = None) -> t.Any:
@@ -211,6 +241,18 @@ def _gcs(options: Options, control: Control, prefix: str, pool_size: int) -> Sto
     return GcsStore(GcsOptions(bucket=options.need("bucket"), pool_size=pool_size, **given), control, prefix=prefix)
 
 
-_OBJECT_STORES: dict[str, t.Callable[[Options, Control, str, int], Store]] = {"s3": _s3, "gcs": _gcs}
+def _ibm_cos(options: Options, control: Control, prefix: str, pool_size: int) -> Store:
+    from .ibm import CosOptions, cos_store
+
+    fields = {field.name for field in dataclasses.fields(CosOptions)} - {"bucket", "pool_size"}
+    given = {key: value for key in fields if (value := options.take(key)) is not None}
+    return cos_store(CosOptions(bucket=options.need("bucket"), pool_size=pool_size, **given), control, prefix=prefix)
+
+
+_OBJECT_STORES: dict[str, t.Callable[[Options, Control, str, int], Store]] = {
+    "s3": _s3,
+    "gcs": _gcs,
+    "ibm_cos": _ibm_cos,
+}
 SOURCES = ("huggingface", "local", IN_PLACE, *_OBJECT_STORES)
 DESTINATIONS = ("local", *_OBJECT_STORES)

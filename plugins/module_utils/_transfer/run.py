@@ -10,12 +10,16 @@ A request is a mapping::
     source: {type: huggingface, repo: google/gemma-3-1b-it, revision: main}   # or s3, gcs, local, in_place
     destinations: [{type: s3, bucket: models, prefix: models}]
     options: {prune: false, timeout: 3600, ...}   # fields of SyncOptions and of Control
+    notify: [{type: webhook, url: ...}]           # hooks, see notify.py; used by run_job only
+
+Any string option of the source, of a destination or of a hook may be given as ``{from_file: /path}``.
 
 Results hold counts and the first names of files, never whole listings, and never a secret.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -26,7 +30,8 @@ from .errors import InputError, StoppedError, TransferError
 from .inspection import Inspection, inspect, remove
 from .meter import ProgressCallback
 from .mover import SMALL_THREADS
-from .request import IN_PLACE, Data, build_in_place, build_source, build_store, default_name
+from .notify import check_hooks, notify
+from .request import IN_PLACE, Data, build_in_place, build_source, build_store, default_name, read_files
 from .sync import SyncOptions, SyncResult, TargetResult, sync
 
 FIRST_NAMES = 10
@@ -47,6 +52,7 @@ def run_sync(
     :returns: ``changed``, ``failed``, ``revision``, ``destinations`` and totals.
     :raises TransferError: bad input, a failed source or a passed deadline.
     """
+    request = _read(request)
     options, control = _options(request)
     _watch(stop, control)
     pool = max(SMALL_THREADS, options.workers + 2)
@@ -71,11 +77,37 @@ def run_sync(
     }
 
 
+def run_job(
+    request: Data,
+    *,
+    check: bool = False,
+    on_progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> dict[str, t.Any]:
+    """As :func:`run_sync`, but what ends the run is in the result (``error``), and the hooks in ``notify`` are told."""
+    hooks = request.get("notify") or []
+    result: dict[str, t.Any] = {"changed": False, "failed": True, "revision": None, "destinations": [], "warnings": []}
+    try:
+        check_hooks(hooks)
+    except InputError as error:
+        return {**result, "error": describe_error(error)}
+    try:
+        result = run_sync(request, check=check, on_progress=on_progress, stop=stop)
+    except TransferError as error:
+        with contextlib.suppress(TransferError):
+            result["name"] = _name(_read(request))
+        result["error"] = describe_error(error)
+    if not check:
+        result["warnings"] = result["warnings"] + notify(hooks, result)
+    return result
+
+
 def run_remove(request: Data, *, check: bool = False) -> dict[str, t.Any]:
     """Remove a model from its destinations; what of it is there already decides ``changed``.
 
     :raises TransferError: bad input. A destination that fails is reported in its result.
     """
+    request = _read(request)
     options, control = _options(request)
     name = _name(request)
     results = []
@@ -108,6 +140,7 @@ def run_inspect(request: Data, *, verify: bool = False) -> list[dict[str, t.Any]
 
     :raises TransferError: bad input, or a destination that cannot be read.
     """
+    request = _read(request)
     options, control = _options(request)
     name = _name(request)
     found = []
@@ -115,6 +148,23 @@ def run_inspect(request: Data, *, verify: bool = False) -> list[dict[str, t.Any]
         store = build_store(data, control, name=name)
         found.append(_inspected(name, inspect(store, control, verify=verify, side_by_side=options.side_by_side)))
     return found
+
+
+def _read(request: Data) -> Data:
+    """The request with the contents of files where it names them.
+
+    :raises InputError: a file cannot be read or is empty.
+    """
+    source, destinations = request.get("source"), request.get("destinations")
+    read = dict(request)
+    if isinstance(source, t.Mapping):
+        read["source"] = read_files(source, "the source")
+    if isinstance(destinations, (list, tuple)):
+        read["destinations"] = [
+            read_files(data, f"destination {number}") if isinstance(data, t.Mapping) else data
+            for number, data in enumerate(destinations, 1)
+        ]
+    return read
 
 
 def _need(request: Data, key: str) -> t.Any:
@@ -138,12 +188,19 @@ def _destinations(request: Data) -> t.Sequence[Data]:
     return destinations
 
 
-_KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a positive number"}
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a positive number",
+    str: "a string",
+}
 
 
 def _fits(value: t.Any, kind: type) -> bool:
     if kind is bool or isinstance(value, bool):
         return kind is bool and isinstance(value, bool)
+    if kind is str:
+        return isinstance(value, str)
     return isinstance(value, (int, float)) and value > 0 if kind is float else isinstance(value, int)
 
 
@@ -164,6 +221,11 @@ def _options(request: Data) -> tuple[SyncOptions, Control]:
         raise InputError(
             f"workers is {options.workers} and part_size {options.part_size}.",
             hint="Give at least 1 worker and parts of at least 5 MiB, the smallest that S3 takes.",
+        )
+    if options.shards < 1 or not 0 <= options.shard < options.shards or (options.shards > 1 and not options.group):
+        raise InputError(
+            f"shards is {options.shards}, shard {options.shard} and group {options.group!r}.",
+            hint="Give each process its own shard from 0 to shards - 1, and all of them one group.",
         )
     return options, Control(**{key: given[key] for key in _CONTROL if key in given})
 
@@ -189,6 +251,7 @@ def describe_error(error: TransferError) -> dict[str, str]:
 
 
 def _describe(target: TargetResult) -> dict[str, t.Any]:
+    shard = {"shard": dataclasses.asdict(target.shard)} if target.shard else {}
     return {
         "url": target.url,
         "changed": target.changed,
@@ -206,6 +269,7 @@ def _describe(target: TargetResult) -> dict[str, t.Any]:
         "bytes_resumed": target.bytes_resumed,
         "bytes_copied": target.bytes_copied,
         "error": describe_error(target.error) if target.error else None,
+        **shard,
     }
 
 
@@ -228,7 +292,7 @@ def _inspected(name: str, found: Inspection) -> dict[str, t.Any]:
         "current_revision": found.current_revision,
         "revisions": list(found.revisions),
         "source": dict(manifest.source) if manifest else None,
-        "started": manifest.started if manifest else None,
+        "started": found.started,
         "finished": manifest.finished if manifest else None,
         "tool": manifest.tool if manifest else None,
         "files": found.files_expected,
@@ -237,6 +301,8 @@ def _inspected(name: str, found: Inspection) -> dict[str, t.Any]:
         "bytes_present": found.bytes_present,
         "unmanaged": found.unmanaged,
         "verified": found.verified,
+        "holder": found.holder,
+        "shards": {"done": found.shards[0], "count": found.shards[1]} if found.shards else None,
         "problems": {"count": len(found.problems), "first": list(found.problems[:MAX_PROBLEMS])},
     }
 

@@ -24,11 +24,12 @@ from .errors import (
 )
 from .hashing import sha256_hasher
 from .meter import Meter, ProgressCallback
-from .model import FileEntry, Manifest, ManifestFile, Plan, Snapshot, make_plan, parse_json
+from .model import FileEntry, Listed, Manifest, ManifestFile, Plan, Snapshot, make_plan, parse_json
 from .mover import SMALL, Mover, Target, drop_ledgers
 from .paths import CONTROL, MANIFEST, check_collisions, check_file_path
-from .prefix import PENDING, UPLOADS, Lease, Pending, State, read_state
+from .prefix import PENDING, SHARDS, UPLOADS, Lease, Pending, State, read_state
 from .safetensors import check_config, check_header, check_index, indexes
+from .shards import Member, Record
 from .stores.base import Source, Store
 from .stores.source import InPlaceSource, StoreSource
 from .web import fill
@@ -43,6 +44,10 @@ class SyncOptions:
 
     ``side_by_side`` gives each revision a prefix of its own below ``revisions/`` and switches a small pointer
     object, so that the old revision serves until the new one is whole.
+
+    With ``group`` the run is one of ``shards`` processes that share one sync: number ``shard``, from 0. All of them are
+    given the same group, which is used for nothing else, and otherwise the same options. Pin the revision: members that
+    find a branch moved are refused, or would find nothing to do where an old copy is complete.
     """
 
     prune: bool = False
@@ -54,11 +59,28 @@ class SyncOptions:
     part_size: int = 16 * 1024**2
     interval: float = 10.0
     lease_seconds: float = 45.0
+    shards: int = 1
+    shard: int = 0
+    group: str = ""
+
+
+@dataclasses.dataclass
+class ShardResult:
+    """One of ``count`` processes that share a run: how many are ``done`` as it saw it, and whether it published."""
+
+    index: int
+    count: int
+    done: int = 0
+    published: bool = False
 
 
 @dataclasses.dataclass
 class TargetResult:
-    """What happened, or in check mode would happen, at one destination. ``error`` is None unless it failed."""
+    """What happened, or in check mode would happen, at one destination. ``error`` is None unless it failed.
+
+    Of a run that several processes share (``shard`` is not None) it tells what this one did, and its status is
+    ``partial`` until the last of them has published.
+    """
 
     url: str
     changed: bool = False
@@ -77,6 +99,13 @@ class TargetResult:
     bytes_copied: int = 0
     warnings: list[str] = dataclasses.field(default_factory=list)
     error: TransferError | None = None
+    shard: ShardResult | None = None
+
+    def set_complete(self, *, published: bool) -> None:
+        """The manifest is there; ``published`` by this process, or by another one of its group."""
+        self.status = "complete"
+        if self.shard is not None:
+            self.shard.done, self.shard.published = self.shard.count, published
 
 
 @dataclasses.dataclass
@@ -112,6 +141,8 @@ class _Work:
     state: State | None = None
     plan: Plan | None = None
     lease: Lease | None = None
+    started: str = ""
+    recorded: Record | None = None
 
     @property
     def alive(self) -> bool:
@@ -170,6 +201,11 @@ class _Sync:
                     f"Source {source.where} and destination {store.url} are the same place, or one lies in the other.",
                     hint="Copy to another bucket or prefix.",
                 )
+        self.member = Member(options.group, options.shard, options.shards) if options.group else None
+        if self.member is not None and isinstance(source, InPlaceSource):
+            raise InputError(
+                "Source in_place cannot be shared by several processes.", hint="Leave out shards and group."
+            )
         self.source = source
         self.control = control
         self.options = options
@@ -177,7 +213,11 @@ class _Sync:
         self.meter = Meter(control, on_progress, interval=options.interval)
         self.started = _now()
         self.works = [_Work(store, store, TargetResult(store.url), Target(store)) for store in destinations]
+        if self.member is not None:
+            for work in self.works:
+                work.result.shard = ShardResult(self.member.index, self.member.count)
         self.snapshot: Snapshot | None = None
+        self.share: frozenset[str] | None = None  # None is all files
         self._current: dict[str, bool] = {}
 
     def run(self) -> SyncResult:
@@ -187,15 +227,19 @@ class _Sync:
         finally:
             for work in self.works:
                 if work.lease is not None:
-                    work.lease.release()
+                    work.lease.release(keep=self.member is not None and self.member.count > 1)
         for work in self.works:
             work.result.error = work.target.error
+            if work.result.error is not None and self._is_published(work):
+                work.result.error = None
+                work.result.set_complete(published=False)
             work.result.bytes_sent = work.target.bytes_sent
             work.result.bytes_resumed = work.target.bytes_resumed
             work.result.bytes_copied = work.target.bytes_copied
+        results = [work.result for work in self.works]
         return SyncResult(
-            targets=[work.result for work in self.works],
-            revision=next((work.result.revision for work in self.works if work.alive), None),
+            targets=results,
+            revision=next((target.revision for target in results if target.error is None), None),
             bytes_read=self.meter.bytes_read,
             retries=self.control.retries,
             stalls=self.control.stalls,
@@ -212,15 +256,16 @@ class _Sync:
             return
         self.snapshot = self.source.snapshot()
         self._check_source(self.snapshot, busy)
+        self.share = self.member.share(self.snapshot) if self.member is not None else None
         for work in busy:
             with work.blame(self.control):
                 self._plan(work)
         busy = [work for work in busy if work.alive and self._needs_work(work)]
-        moving = {entry for work in busy if work.plan for entry in work.plan.transfer}
+        moving = {entry for work in busy for entry in self._todo(work)}
         if moving:
             self.source.preflight(max(moving, key=lambda entry: entry.size))
         if busy:
-            self._check_shards(self.snapshot)
+            self._check_indexes(self.snapshot)
         if self.check or not busy:
             return
         for work in busy:
@@ -260,6 +305,7 @@ class _Sync:
         if not self._is_current(state.manifest.revision):
             return False
         self._fill_result(work, state.manifest)
+        work.result.set_complete(published=False)
         return True
 
     def _is_current(self, revision: str) -> bool:
@@ -276,7 +322,7 @@ class _Sync:
         if self.options.require_config:
             check_config(snapshot)
 
-    def _check_shards(self, snapshot: Snapshot) -> None:
+    def _check_indexes(self, snapshot: Snapshot) -> None:
         for entry in indexes(snapshot):
             content = memoryview(bytearray(entry.size))
             fill(
@@ -296,6 +342,10 @@ class _Sync:
         if state.pending is not None:
             previous = state.pending.previous
             known = {file.path: file for file in (previous.files if previous else ())}
+        if self.member is not None:
+            record = self.member.own_record(work.store, self.control, state.control, snapshot.revision)
+            known |= {file.path: file for file in (record.files if record else ())}
+            work.recorded = record
         plan = make_plan(snapshot, state.listing, known, state.managed, prune=self.options.prune)
         proofs = self._identify(work, state, plan)
         if proofs:
@@ -308,14 +358,14 @@ class _Sync:
             )
         work.plan = plan
         result = work.result
-        result.added = [entry.path for entry in plan.add]
-        result.updated = [entry.path for entry in plan.change]
+        result.added = [entry.path for entry in self._mine(plan.add)]
+        result.updated = [entry.path for entry in self._mine(plan.change)]
         result.removed = list(plan.remove)
         result.stale = list(plan.stale)
         result.revision = snapshot.revision
         result.files = len(snapshot.files)
         result.bytes = snapshot.size
-        result.bytes_to_send = sum(entry.size for entry in plan.transfer)
+        result.bytes_to_send = sum(entry.size for entry in self._todo(work))
         result.changed = self._needs_work(work)
 
     def _identify(self, work: _Work, state: State, plan: Plan) -> dict[str, ManifestFile]:
@@ -344,7 +394,7 @@ class _Sync:
             return None
 
         with concurrent.futures.ThreadPoolExecutor(_IDENTIFY_THREADS) as pool:
-            found = pool.map(ask, plan.change)
+            found = pool.map(ask, self._mine(plan.change))
             return {file.path: file for file in found if file is not None}
 
     def _check_head(self, entry: FileEntry) -> None:
@@ -355,16 +405,26 @@ class _Sync:
     def _read_back(self, store: Store, entry: FileEntry, etag: str) -> str:
         return hash_stored(store, ManifestFile(entry.path, entry.size, entry.id, etag, None), self.control)
 
-    def _needs_work(self, work: _Work) -> bool:
+    def _mine(self, entries: tuple[FileEntry, ...]) -> tuple[FileEntry, ...]:
+        """Those that this process moves."""
+        return entries if self.share is None else tuple(entry for entry in entries if entry.path in self.share)
+
+    def _todo(self, work: _Work) -> tuple[FileEntry, ...]:
+        return self._mine(work.plan.transfer) if work.plan else ()
+
+    def _is_whole(self, work: _Work) -> bool:
+        """Whether the manifest that is there is what this run would write."""
         plan, state, snapshot = work.plan, work.state, self.snapshot
-        if plan is None or state is None or snapshot is None:
+        if plan is None or state is None or snapshot is None or state.manifest is None or plan.transfer:
             return False
-        manifest = state.manifest
-        return (
-            bool(plan.transfer or plan.remove)
-            or manifest is None
-            or manifest.revision != snapshot.revision
-            or {file.path for file in manifest.files} != {entry.path for entry in snapshot.files}
+        return state.manifest.revision == snapshot.revision and {file.path for file in state.manifest.files} == {
+            entry.path for entry in snapshot.files
+        }
+
+    def _needs_work(self, work: _Work) -> bool:
+        return work.plan is not None and (
+            bool(work.plan.remove)
+            or not self._is_whole(work)
             or (self.options.side_by_side and not self._points_here(work))
         )
 
@@ -372,7 +432,13 @@ class _Sync:
 
     def _claim(self, work: _Work) -> None:
         """Take the lease, look again, and from here on the prefix is not complete any more."""
-        work.lease = Lease(work.store, self.control, lost=work.target.fail, seconds=self.options.lease_seconds)
+        work.lease = Lease(
+            work.store,
+            self.control,
+            lost=work.target.fail,
+            seconds=self.options.lease_seconds,
+            group=self.options.group,
+        )
         try:
             work.lease.acquire()
         except TransferError:
@@ -387,10 +453,14 @@ class _Sync:
         plan, state, snapshot = work.plan, work.state, self.snapshot
         if plan is None or snapshot is None:
             return
-        work.target.todo = plan.transfer
+        if self.member is not None and self._is_whole(work):
+            # Published meanwhile, or only not pruned yet; whoever published may not have come to its end.
+            self._conclude(work, snapshot.revision)
+            return
+        work.target.todo = self._todo(work)
         work.target.resuming = PENDING in state.control
         work.target.ledgers = [path for path in state.control if path.startswith(UPLOADS)]
-        self.control.retry(work.store.prepare, sum(entry.size for entry in plan.transfer))
+        self.control.retry(work.store.prepare, sum(entry.size for entry in work.target.todo))
         pending = Pending(
             revision=snapshot.revision,
             source=self.source.describe(),
@@ -398,10 +468,32 @@ class _Sync:
             managed=tuple(sorted(state.managed)),
             previous=state.manifest or (state.pending.previous if state.pending else None),
             started=self.started,
+            group=self.options.group,
+            shards=self.options.shards,
         )
-        self.control.retry(work.store.put, PENDING, pending.to_json())
-        self.control.retry(work.store.delete, MANIFEST)
+        if self.member is None:
+            self.control.retry(work.store.put, PENDING, pending.to_json())
+        else:
+            siblings = work.root if self.options.side_by_side else None
+            pending = self.member.join(work.store, self.control, pending, siblings=siblings)
+        work.started = pending.started
+        if work.recorded is None:  # with a record of this process the others may publish at any time
+            self.control.retry(work.store.delete, MANIFEST)
         work.result.status = "partial"
+
+    def _is_published(self, work: _Work) -> bool:
+        """Whether another process of the group has published meanwhile: then what went wrong here is of no account.
+
+        It may have lost the race to publish, or its lease at the end; or it was believed dead and was started again.
+        """
+        shard, snapshot = work.result.shard, self.snapshot
+        if shard is None or shard.published or snapshot is None or not work.started:
+            return False
+        try:
+            found = self.control.retry(work.store.get, MANIFEST)
+            return found is not None and Manifest.from_json(found[0]).revision == snapshot.revision
+        except TransferError:
+            return False
 
     def _move(self, works: list[_Work]) -> None:
         if self.options.server_side_copy and isinstance(self.source, StoreSource):
@@ -423,9 +515,41 @@ class _Sync:
         for work in works:
             if work.alive:
                 with work.blame(self.control):
-                    files = self._verify(work)
-                    self.meter.enter("publish")
-                    self._publish(work, files)
+                    self._finish(work)
+
+    def _finish(self, work: _Work) -> None:
+        plan, snapshot = work.plan, self.snapshot
+        if plan is None or snapshot is None:
+            raise InputError("Nothing was planned.")
+        files = {file.path: file for file in plan.keep} | work.target.files
+        listing: t.Mapping[str, Listed] = self.control.retry(work.store.list)
+        self._verify(work, self._mine(snapshot.files), files, listing)
+        if self.member is None:
+            self._publish(work, files)
+            return
+        files, listing = self._record(work, self.member, files)
+        if work.result.shard and work.result.shard.done == self.member.count:
+            self._verify(work, snapshot.files, files, listing)
+            self._publish(work, files)
+
+    def _record(
+        self, work: _Work, member: Member, files: t.Mapping[str, ManifestFile]
+    ) -> tuple[dict[str, ManifestFile], t.Mapping[str, Listed]]:
+        """Write what this process has done and look who else is done: their files, and what lies there now."""
+        snapshot, lease, shard = self.snapshot, work.lease, work.result.shard
+        if snapshot is None or lease is None or shard is None:
+            raise InputError("Nothing was planned.")
+        mine = tuple(files[entry.path] for entry in self._mine(snapshot.files))
+        record = Record(member.group, snapshot.revision, mine)
+        if work.recorded != record:
+            lease.check()
+            self.control.retry(work.store.put, member.path, record.to_json())
+        listing = self.control.retry(work.store.list)
+        if MANIFEST in listing:
+            raise ConflictError(f"{work.result.url} has a manifest that this run did not write.", hint="Run again.")
+        records = member.records(work.store, self.control, listing, snapshot.revision)
+        shard.done = len(records)
+        return {file.path: file for record in records.values() for file in record.files}, listing
 
     def _copy(self, work: _Work, source: StoreSource) -> None:
         """Server-side copy where both ends are one store; what it cannot do is left to the mover."""
@@ -449,14 +573,15 @@ class _Sync:
         work.target.todo = tuple(entry for entry in left if entry is not None)
         work.target.bytes_copied = sum(entry.size for entry in todo) - sum(entry.size for entry in work.target.todo)
 
-    def _verify(self, work: _Work) -> dict[str, ManifestFile]:
-        """Ask the store again: every file there, with the size and ETag it was given."""
-        plan, snapshot = work.plan, self.snapshot
-        if plan is None or snapshot is None:
-            raise InputError("Nothing was planned.")
-        files = {file.path: file for file in plan.keep} | work.target.files
-        listing = self.control.retry(work.store.list)
-        for entry in snapshot.files:
+    def _verify(
+        self,
+        work: _Work,
+        entries: t.Iterable[FileEntry],
+        files: t.Mapping[str, ManifestFile],
+        listing: t.Mapping[str, Listed],
+    ) -> None:
+        """What the store says when asked again: every file there, with the size and ETag it was given."""
+        for entry in entries:
             file, there = files.get(entry.path), listing.get(entry.path)
             if file is None or there is None or (there.size, there.etag) != (entry.size, file.etag):
                 raise IntegrityError(
@@ -464,32 +589,41 @@ class _Sync:
                     f"expected {entry.size} bytes with ETag {file.etag if file else 'unknown'}.",
                     hint="Somebody else writes below this prefix, or the store lost data. Nothing was published.",
                 )
-        return files
 
     def _publish(self, work: _Work, files: t.Mapping[str, ManifestFile]) -> None:
         plan, snapshot, lease = work.plan, self.snapshot, work.lease
         if plan is None or snapshot is None or lease is None:
             raise InputError("Nothing was planned.")
+        self.meter.enter("publish")
         manifest = Manifest(
             source=self.source.describe(),
             revision=snapshot.revision,
             files=tuple(files[entry.path] for entry in snapshot.files),
             stale=plan.remove + plan.stale,
-            started=self.started,
+            started=work.started,
             finished=_now(),
         )
         lease.check()
         put_manifest(work.store, manifest, self.control)
-        work.result.status = "complete"
+        self._conclude(work, manifest.revision)
+
+    def _conclude(self, work: _Work, revision: str) -> None:
+        """What is left to do when the manifest is there."""
+        work.result.set_complete(published=True)
         if self.options.side_by_side:
-            self._point(work, snapshot.revision)
+            self._point(work, revision)
         self.control.retry(work.store.delete, PENDING)
-        left = [path for path in self.control.retry(work.store.list) if path.startswith(UPLOADS)]
-        drop_ledgers(work.store, self.control, left)
-        for path in plan.remove:
+        left = self.control.retry(work.store.list)
+        drop_ledgers(work.store, self.control, [path for path in left if path.startswith(UPLOADS)])
+        for path in left:
+            if path.startswith(SHARDS):
+                self.control.retry(work.store.delete, path)
+        for path in work.plan.remove if work.plan else ():
             self.control.retry(work.store.delete, path)
         work.store.settle()
-        lease.release()
+        if work.lease is not None:
+            work.lease.release()
+            work.lease = None
 
     # -- side by side ------------------------------------------------------------------------------------------
 
@@ -513,12 +647,12 @@ def put_manifest(store: Store, manifest: Manifest, control: Control) -> None:
 
     :raises ConflictError: somebody else published meanwhile.
     """
-    body = manifest.to_json()
+    body, retries = manifest.to_json(), control.retries
     try:
         control.retry(store.put, MANIFEST, body, if_absent=True)
     except ConflictError:
         # Our own write may have won although its answer was lost.
-        found = control.retry(store.get, MANIFEST)
+        found = control.retry(store.get, MANIFEST) if control.retries > retries else None
         if found is None or found[0] != body:
             raise
 

@@ -137,7 +137,7 @@ def test_a_source_that_changes_while_it_is_read_is_never_published(sync, model):
         stream.write(" ")
     out, _err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert json.loads(out)["error"]["kind"] == "SourceChangedError"
+    assert json.loads(out)["result"]["error"]["kind"] == "SourceChangedError"
     sync.assert_not_complete()
 
 
@@ -258,7 +258,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_never_published(sync):
     put_all(sync, "moving", {"big.bin": random.Random(4).randbytes(16 * 1024**2)})
     out, _err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert json.loads(out)["error"]["kind"] == SourceChangedError.__name__
+    assert json.loads(out)["result"]["error"]["kind"] == SourceChangedError.__name__
     sync.assert_not_complete()
 
 

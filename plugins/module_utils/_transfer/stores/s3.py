@@ -37,6 +37,9 @@ from ..paths import CONTROL
 from ..web import CHUNK, RETRY_STATUS, redact, retry_after
 from .base import Bytes, Part, Store, Stored
 
+if t.TYPE_CHECKING:
+    from ..ibm import IamTokens
+
 _PROBE = CONTROL + "probe"
 _ID, _SHA256 = "model-sync-id", "model-sync-sha256"
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
@@ -142,12 +145,22 @@ class S3Store(Store):
 
     :param prefix: empty, or ends with ``/``.
     :param client: shared between prefixes of one bucket; made from the options when None.
+    :param iam: tokens that are sent in place of signatures.
     """
 
-    def __init__(self, options: S3Options, control: Control, *, prefix: str, client: t.Any = None) -> None:
+    def __init__(
+        self,
+        options: S3Options,
+        control: Control,
+        *,
+        prefix: str,
+        client: t.Any = None,
+        iam: IamTokens | None = None,
+    ) -> None:
         self._options = options
         self._control = control
         self._prefix = prefix
+        self._iam = iam
         self._client = client if client is not None else self._make_client(signed_payload=False)
         self._checksum: _Checksum | None = None
         self._full_object = True
@@ -170,7 +183,7 @@ class S3Store(Store):
         return self._options
 
     def at(self, prefix: str) -> S3Store:
-        return S3Store(self._options, self._control, prefix=prefix, client=self._client)
+        return S3Store(self._options, self._control, prefix=prefix, client=self._client, iam=self._iam)
 
     def _make_client(self, *, signed_payload: bool) -> t.Any:
         try:
@@ -180,7 +193,7 @@ class S3Store(Store):
             raise InputError("S3 needs the Python package boto3.", hint="Install boto3.") from error
         options = self._options
         config = botocore.config.Config(
-            signature_version=botocore.UNSIGNED if options.anonymous else None,
+            signature_version=botocore.UNSIGNED if options.anonymous or self._iam else None,
             s3={
                 "addressing_style": "path" if options.endpoint_url else "auto",
                 "payload_signing_enabled": signed_payload,
@@ -202,7 +215,7 @@ class S3Store(Store):
         with self._errors("connect to the store"):
             session = botocore.session.Session(profile=options.profile)
             region = options.region or session.get_config_variable("region") or "us-east-1"
-            return session.create_client(
+            client = session.create_client(
                 "s3",
                 region_name=region,
                 endpoint_url=options.endpoint_url or None,
@@ -212,6 +225,9 @@ class S3Store(Store):
                 verify=verify,
                 config=config,
             )
+            if self._iam:
+                client.meta.events.register("before-sign.s3", self._iam.sign)
+            return client
 
     # -- errors ------------------------------------------------------------------------------------------------
 
@@ -269,6 +285,8 @@ class S3Store(Store):
                 f"Bucket {self._options.bucket!r} does not exist at {self._options.endpoint_url or 'AWS'}.",
                 hint="Create it first, or check its name and endpoint_url.",
             )
+        if self._iam and (code in _ACCESS or status in (401, 403)):
+            return AccessError(what, hint=self._iam.hint(action))
         if code in _EXPIRED:
             return AccessError(what, hint="The credentials have expired: renew them and run again; nothing is lost.")
         if code in _RETRY or status in RETRY_STATUS:
@@ -291,6 +309,20 @@ class S3Store(Store):
     def _call(self, operation: str, action: str, path: str | None = None, **arguments: t.Any) -> t.Any:
         if path is not None:
             arguments["Key"] = self._prefix + path
+        if self._iam is None:
+            return self._send(operation, action, path, arguments)
+        used = self._iam.token()
+        try:
+            return self._send(operation, action, path, arguments)
+        except AccessError as error:
+            # Refused by the store itself: the token may have ended early. Once more, if there is another one.
+            if not hasattr(error.__cause__, "response") or not self._iam.renew(used):
+                raise
+        if "Body" in arguments:
+            arguments["Body"].seek(0)
+        return self._send(operation, action, path, arguments)
+
+    def _send(self, operation: str, action: str, path: str | None, arguments: t.Mapping[str, t.Any]) -> t.Any:
         with self._errors(action, path):
             return getattr(self._client, operation)(Bucket=self._options.bucket, **arguments)
 
@@ -529,7 +561,8 @@ class S3Store(Store):
     def _same_store(self, other: S3Store) -> bool:
         mine, theirs = self._options, other.options
         fields = ("endpoint_url", "region", "access_key", "profile", "anonymous")
-        return all(getattr(mine, field) == getattr(theirs, field) for field in fields)
+        same_user = (self._iam and self._iam.credentials) == (other._iam and other._iam.credentials)
+        return same_user and all(getattr(mine, field) == getattr(theirs, field) for field in fields)
 
 
 def _metadata(stored: Stored) -> dict[str, str]:

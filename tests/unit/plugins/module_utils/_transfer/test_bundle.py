@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 import zipfile
 from pathlib import Path
 
@@ -76,10 +77,21 @@ def test_a_build_depends_on_nothing_but_the_sources(monkeypatch, tmp_path):
     for path in copy.rglob("*"):
         os.utime(path, (1, 1))
     here = bundle.build()
-    monkeypatch.setattr(bundle, "__file__", str(copy / "bundle.py"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(bundle, "program", types.SimpleNamespace(__package__="elsewhere"))
     assert bundle.build() == here
     (copy / "model.py").write_text("# changed")
     assert bundle.build() != here
+
+
+def test_it_is_built_from_a_zip_as_well(monkeypatch, tmp_path):
+    here = bundle.build()
+    with zipfile.ZipFile(tmp_path / "payload.zip", "w") as archive:
+        for path in reversed(SOURCES):
+            archive.write(path, f"zipped/{path.relative_to(ENGINE)}")
+    monkeypatch.syspath_prepend(tmp_path / "payload.zip")
+    monkeypatch.setattr(bundle, "program", types.SimpleNamespace(__package__="zipped"))
+    assert bundle.build() == here
 
 
 def test_the_zip_holds_every_source_and_nothing_else():
@@ -145,7 +157,7 @@ def test_the_zip_explains_itself(program):
 def test_the_zip_says_2_and_why_to_a_bad_request(program, arguments, stdin):
     done = program(*arguments, stdin=stdin)
     assert (done.returncode, done.stderr) == (2, "")
-    result = json.loads(done.stdout)
+    result = json.loads(done.stdout)["result"]
     assert result["failed"]
     assert result["error"]["kind"] == "InputError"
 
@@ -163,6 +175,6 @@ def test_the_zip_syncs_a_directory_and_finds_nothing_to_do_then(program, tmp_pat
     for changed in (True, False):
         done = program("sync", "-", stdin=json.dumps(request))
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["changed"] is changed
+        assert json.loads(done.stdout)["result"]["changed"] is changed
         assert all(json.loads(line)["phase"] for line in done.stderr.splitlines())
     assert (models / "org/Gemma/config.json").read_text() == "{}"

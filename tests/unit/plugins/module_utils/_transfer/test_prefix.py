@@ -14,8 +14,10 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer import 
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.control import Control
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import (
     AccessError,
+    ConflictError,
     DeadlineError,
     LockedError,
+    NotFoundError,
     StoreError,
     TransientError,
 )
@@ -239,8 +241,8 @@ def lease_of():
     """Makes leases and lets go of them in the end."""
     made = []
 
-    def make(store, control=None, *, lost=None, seconds=45.0):
-        lease = Lease(store, control or FakeControl(), lost=lost or pytest.fail, seconds=seconds)
+    def make(store, control=None, *, lost=None, seconds=45.0, group=""):
+        lease = Lease(store, control or FakeControl(), lost=lost or pytest.fail, seconds=seconds, group=group)
         made.append(lease)
         return lease
 
@@ -519,3 +521,97 @@ def test_letting_go_raises_nothing(lease_of):
     store.broken("get", StoreError("away"))
     lease.release()
     assert held(store)["id"] == lease._id
+
+
+# -- a lease of several processes ------------------------------------------------------------------------------
+
+
+def test_a_group_holds_one_lease(lease_of):
+    store, lost = MemoryStore(), []
+    first, second = (lease_of(store, lost=lost.append, group="g") for _number in range(2))
+    first.acquire()
+    second.acquire()
+    assert held(store)["id"] == "g"
+    assert first.taken_over == second.taken_over == ""
+    first.check()
+    first.release(keep=True)
+    second.check()
+    second.release()
+    assert store.control_objects == []
+    assert lost == []
+
+
+def test_who_joins_renews_at_once_for_others_may_be_watching(clock, lease_of):
+    store = MemoryStore()
+    lease_of(store, group="g").acquire()
+    before = held(store)["renewed"]
+    clock.now += 40
+    lease_of(store, group="g").acquire()
+    assert held(store)["renewed"] == before + 40
+
+
+@pytest.mark.parametrize("error", [ConflictError("other"), NotFoundError("gone")])
+def test_who_joins_while_the_lease_is_renewed_or_removed_looks_again(lease_of, error):
+    store = MemoryStore()
+    lease_of(store, group="g").acquire()
+    store.fail("put", error)
+    lease = lease_of(store, group="g")
+    lease.acquire()
+    lease.check()
+
+
+def test_a_group_that_renews_is_respected_by_another(clock, lease_of):
+    store, control = MemoryStore(), ClockControl(clock)
+    group = lease_of(store, group="g", seconds=20.0)
+    group.acquire()
+
+    def renew():
+        if clock.now > 4:
+            store.put(LEASE, group._body())
+
+    clock.now = 0.0
+    control.each_sleep = renew
+    with pytest.raises(LockedError, match="is being changed by process"):
+        lease_of(store, control, group="other").acquire()
+    assert held(store)["id"] == "g"
+
+
+@here
+def test_one_dead_process_on_this_machine_is_not_a_dead_group(clock, lease_of):
+    store, control = MemoryStore(), ClockControl(clock)
+    group = lease_of(store, group="g", seconds=20.0)
+    group.acquire()
+    holder = held(store)
+    store.put(LEASE, json.dumps({**holder, "pid": 2**22 + 1}).encode())
+    begun = clock.now
+    lease = lease_of(store, control)
+    lease.acquire()
+    assert 20 < clock.now - begun < 25
+    assert lease.taken_over
+
+
+def test_what_another_of_the_group_has_renewed_is_not_renewed_again(lease_of):
+    store = MemoryStore()
+    lease = lease_of(store, group="g", seconds=0.25)
+    lease.acquire()
+    done = threading.Event()
+
+    def another(path):
+        # Before each look of the first: the second has just renewed it.
+        if path == LEASE and not done.is_set():
+            store.bucket.objects["m/" + LEASE].etag = f"renewed-{len(store.log)}"
+
+    store.bucket.before["get"] = another
+    looks = len(store.written("get"))
+    wait_for(lambda: len(store.written("get")) >= looks + 4)
+    assert len(store.written("put")) == 1
+    done.set()
+    wait_for(lambda: len(store.written("put")) >= 3)
+
+
+def test_a_pending_note_of_before_there_were_groups_is_read():
+    raw = json.loads(PENDED.to_json())
+    del raw["group"], raw["shards"]
+    assert Pending.from_json(json.dumps(raw).encode()) == PENDED
+    shared = dataclasses.replace(PENDED, group="g", shards=3)
+    assert Pending.from_json(shared.to_json()) == shared

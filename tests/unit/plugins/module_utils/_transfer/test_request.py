@@ -18,6 +18,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.request
     build_source,
     build_store,
     default_name,
+    read_files,
 )
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.stores.gcs import GcsOptions
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.stores.local import LocalSource, LocalStore
@@ -372,3 +373,51 @@ def test_an_endpoint_of_the_environment_is_checked_too(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", f"https://me:{SECRET}@hub.example.com")
     with pytest.raises(InputError, match="HF_ENDPOINT holds a user name or password"):
         source_of(repo="org/Model")
+
+
+# -- options from files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"value", "value"),
+        (b"value\n", "value"),
+        (b"value\r\n", "value"),
+        (b"two\nlines\n\n", "two\nlines\n"),
+        (b" value ", " value "),
+        ("wört\n".encode(), "wört"),
+    ],
+)
+def test_an_option_may_lie_in_a_file_and_loses_its_last_line_break(tmp_path, content, expected):
+    (tmp_path / "file").write_bytes(content)
+    data = {"token": {"from_file": str(tmp_path / "file")}, "repo": "a/b", "paths": ["x"], "anonymous": True}
+    assert read_files(data, "the source") == {**data, "token": expected}
+
+
+def test_also_inside_of_mappings(tmp_path):
+    (tmp_path / "file").write_text(SECRET)
+    data = {"headers": {"Authorization": {"from_file": str(tmp_path / "file")}, "X": "y"}}
+    assert read_files(data, "hook") == {"headers": {"Authorization": SECRET, "X": "y"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "is empty"), (b"\n", "is empty"), (None, "No such file"), (SECRET.encode() + b"\xff", "not text in UTF-8")],
+)
+def test_a_file_that_is_no_value_is_named_and_what_is_in_it_is_not(tmp_path, content, said):
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="secret_key of destination 2") as caught:
+        read_files({"secret_key": {"from_file": str(path)}}, "destination 2")
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None or SECRET not in repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("value", [{"from_file": 5}, {"from_file": None}, {"from_file": "/x", "or": "y"}])
+def test_from_file_is_a_path_and_nothing_else(value):
+    with pytest.raises(InputError, match="token of the source must have from_file with a path"):
+        read_files({"token": value}, "the source")

@@ -25,6 +25,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.run imp
     MAX_PROBLEMS,
     progress_data,
     run_inspect,
+    run_job,
     run_remove,
     run_sync,
 )
@@ -92,6 +93,11 @@ BOTH = request(destinations=[{"url": "one"}, {"url": "two"}])
         ({"timeout": "1h"}, "timeout must be"),
         ({"interval": 0}, "interval must be"),
         ({"attempts": "many"}, "attempts must be"),
+        ({"group": 5}, "group must be a string"),
+        ({"shards": 2}, "shards is 2, shard 0 and group ''"),
+        ({"shards": 0, "group": "g"}, "shards is 0"),
+        ({"shards": 2, "shard": 2, "group": "g"}, "shard 2"),
+        ({"shards": 2, "shard": -1, "group": "g"}, "shard -1"),
         ([1], "not a mapping"),
         ("prune", "not a mapping"),
     ],
@@ -301,6 +307,89 @@ def test_a_destination_that_cannot_be_removed_does_not_keep_others(world):
     assert world.stores["two"].everything == {}
 
 
+# -- several processes, options from files, hooks --------------------------------------------------------------
+
+
+def test_the_result_of_a_member_says_how_far_the_group_is(world):
+    assert "shard" not in run_sync(REQUEST, check=True)["destinations"][0]
+    for index in range(2):
+        result = as_json(run_sync(request(options={"group": "g", "shards": 2, "shard": index})))
+        last = index == 1
+        assert result["failed"] is False
+        assert result["destinations"][0]["status"] == ("complete" if last else "partial")
+        assert result["destinations"][0]["shard"] == {
+            "index": index,
+            "count": 2,
+            "done": index + 1,
+            "published": last,
+        }
+        found = as_json(run_inspect(REQUEST))[0]["shards"]
+        assert found == (None if last else {"done": 1, "count": 2})
+
+
+def test_options_of_source_and_destinations_may_lie_in_files(world, tmp_path):
+    (tmp_path / "url").write_text("two\n")
+    (tmp_path / "repo").write_text("org/FromFile\n")
+
+    def named(path):
+        return {"from_file": str(tmp_path / path)}
+
+    destinations = [{"url": "one"}, {"url": named("url")}]
+    asked = request(name=None, source={"repo": named("repo")}, destinations=destinations)
+    assert run_sync(asked)["name"] == "org/FromFile"
+    assert world.stores["two"].files == world.stores["one"].files
+    assert [found["status"] for found in run_inspect(asked)] == ["complete"] * 2
+    assert run_remove(asked)["changed"]
+    with pytest.raises(InputError, match="url of destination 1"):
+        run_sync(request(destinations=[{"url": named("missing")}]))
+    with pytest.raises(InputError, match="repo of the source"):
+        run_sync(request(source={"repo": named("missing")}))
+
+
+@pytest.fixture
+def told(monkeypatch):
+    told = []
+
+    def notify(hooks, outcome):
+        told.append((hooks, json.loads(json.dumps(outcome))))
+        return ["not told"]
+
+    monkeypatch.setattr(run_module, "notify", notify)
+    return told
+
+
+HOOKS = [{"type": "webhook", "url": "https://example.com/hook"}]
+
+
+def test_hooks_are_told_how_a_job_ended_and_what_goes_wrong_is_a_warning(world, told):
+    result = run_job(request(notify=HOOKS))
+    ((hooks, outcome),) = told
+    assert (hooks, outcome["changed"], outcome["name"]) == (HOOKS, True, "org/Model")
+    assert result == {**outcome, "warnings": ["not told"]}
+    run_job(request(notify=HOOKS), check=True)
+    run_sync(request(notify=HOOKS))
+    assert len(told) == 1
+
+
+def test_what_ends_a_job_is_in_its_result(world, told):
+    def gated(entry):
+        raise AccessError("gated", hint="Ask.")
+
+    world.source.preflight = gated
+    result = as_json(run_job(request(notify=HOOKS)))
+    assert (result["failed"], result["name"], result["destinations"]) == (True, "org/Model", [])
+    assert result["error"] == {"kind": "AccessError", "message": "gated", "hint": "Ask."}
+    assert told[0][1]["error"]["kind"] == "AccessError"
+
+
+def test_hooks_that_cannot_be_understood_are_refused_before_anything_is_touched(world, told):
+    result = run_job(request(notify=[{"type": "carrier pigeon"}]))
+    assert result["failed"]
+    assert result["error"]["kind"] == "InputError"
+    assert "Notify hook 1" in result["error"]["message"]
+    assert world.names == told == []
+
+
 # -- the program -----------------------------------------------------------------------------------------------
 
 
@@ -314,7 +403,7 @@ def call(capsys, tmp_path, monkeypatch):
         file.write_text(request if isinstance(request, str) else json.dumps(request))
         status = program.main([action, str(file), *arguments])
         captured = capsys.readouterr()
-        return status, json.loads(captured.out), [json.loads(line) for line in captured.err.splitlines()]
+        return status, json.loads(captured.out)["result"], [json.loads(line) for line in captured.err.splitlines()]
 
     return call
 
@@ -344,7 +433,7 @@ def test_the_program_says_2_to_a_bad_request(call, bad):
 def test_the_program_says_2_to_a_missing_file(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(signal, "signal", lambda *args: None)
     assert program.main(["sync", str(tmp_path / "missing.json")]) == 2
-    assert "cannot be read" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert "cannot be read" in json.loads(capsys.readouterr().out)["result"]["error"]["message"]
 
 
 def test_the_program_says_1_when_a_destination_failed(world, call):
@@ -378,3 +467,41 @@ def test_the_program_says_143_when_it_was_stopped(world, call):
 
     world.source.preflight = stop
     assert call("sync", REQUEST)[0] == 143
+
+
+def test_the_result_can_be_told_from_progress_in_one_log(world, call, capsys, tmp_path):
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(REQUEST))
+    program.main(["sync", str(file)])
+    captured = capsys.readouterr()
+    (line,) = captured.out.splitlines()
+    assert json.loads(line).keys() == {"result"}
+    assert not any("result" in json.loads(line) for line in captured.err.splitlines())
+
+
+def test_members_of_a_group_share_one_request(world, call):
+    asked = request(options={"shards": 2})
+    assert call("sync", asked, "--shard", "1", "--group", "g")[1]["destinations"][0]["status"] == "partial"
+    status, result, _progress = call("sync", asked, "--shard", "0", "--group", "g")
+    assert (status, result["destinations"][0]["status"]) == (0, "complete")
+    assert call("sync", asked, "--shard", "2", "--group", "g")[0] == 2
+    assert call("sync", request(options=[]), "--shard", "0", "--group", "g")[0] == 0
+    assert call("sync", request(options=["x"]), "--shard", "0")[0] == 2
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_the_termination_log_holds_the_result_in_short(world, call, tmp_path, bad):
+    path = tmp_path / "termination-log"
+    path.write_text("of before" * 1000)
+    status, result, _progress = call("sync", "{" if bad else REQUEST, "--termination-log", str(path))
+    short = json.loads(path.read_bytes())
+    assert (status, short["failed"]) == ((2, True) if bad else (0, False))
+    assert short["error"] == result.get("error")
+    if not bad:
+        assert short["destinations"][0]["added"] == 63
+
+
+def test_a_termination_log_that_cannot_be_written_changes_nothing(world, call, tmp_path):
+    status, result, progress = call("sync", REQUEST, "--termination-log", str(tmp_path / "no" / "file"))
+    assert (status, result["failed"]) == (0, False)
+    assert "No such file" in progress[-1]["warning"]
