@@ -64,7 +64,16 @@ units: stage ## Unit tests, isolated as Ansible isolates modules (UNITS=path)
 
 .PHONY: functional
 functional: $(VENV)/.dev $(VENV)/.collections ## Tests with real services on this machine (PYTEST_ARGS=...)
-	$(BIN)/pytest $(PYTEST_ARGS)
+	scripts/functional $(PYTEST_ARGS)
+
+.PHONY: cluster
+cluster: ## Bring up a Kubernetes cluster for the tests (its kubeconfig is .local/cluster/kubeconfig)
+	PYTHONPATH=tests/cluster $(PYTHON) -m test_cluster create
+	PYTHONPATH=tests/cluster $(PYTHON) -m test_cluster image
+
+.PHONY: cluster-down
+cluster-down: ## Remove it again
+	PYTHONPATH=tests/cluster $(PYTHON) -m test_cluster delete
 
 ##@ Lint, step by step
 
@@ -74,10 +83,11 @@ lint-python: stage ## ruff and mypy
 	$(BIN)/ruff format --check
 	cd .build && $(BIN)/mypy --config-file ../mypy.ini ansible_collections/modelops/serving/plugins
 	MYPYPATH=roles/local_services/files $(BIN)/mypy --package local_services
+	MYPYPATH=tests/cluster $(BIN)/mypy --package test_cluster
 
 .PHONY: lint-shell
 lint-shell: $(VENV)/.dev ## shellcheck
-	$(BIN)/shellcheck .ci/run scripts/ansible-test scripts/stage
+	$(BIN)/shellcheck .ci/run scripts/ansible-test scripts/functional scripts/stage
 
 .PHONY: lint-yaml
 lint-yaml: $(VENV)/.dev ## yamllint

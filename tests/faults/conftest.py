@@ -5,6 +5,24 @@
 
 from __future__ import annotations
 
+from cluster import cluster, namespace, pytest_terminal_summary, requires_nodes
+from kube_proxy import api_proxy
+from runner import collections, playbooks
 from services import _hub, _proxy, engine_zip, hub, proxy, seaweedfs, sync
 
-__all__ = ["_hub", "_proxy", "engine_zip", "hub", "proxy", "seaweedfs", "sync"]
+__all__ = [
+    "_hub",
+    "_proxy",
+    "api_proxy",
+    "cluster",
+    "collections",
+    "engine_zip",
+    "hub",
+    "namespace",
+    "playbooks",
+    "proxy",
+    "pytest_terminal_summary",
+    "requires_nodes",
+    "seaweedfs",
+    "sync",
+]

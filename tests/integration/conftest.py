@@ -5,7 +5,25 @@
 
 from __future__ import annotations
 
+from cluster import cluster, custom_kinds, namespace, pytest_terminal_summary, requires_nodes
+from kube_proxy import api_proxy
 from runner import collections, playbooks
 from services import _hub, _proxy, engine_zip, hub, proxy, seaweedfs, sync
 
-__all__ = ["_hub", "_proxy", "collections", "engine_zip", "hub", "playbooks", "proxy", "seaweedfs", "sync"]
+__all__ = [
+    "_hub",
+    "_proxy",
+    "api_proxy",
+    "cluster",
+    "collections",
+    "custom_kinds",
+    "engine_zip",
+    "hub",
+    "namespace",
+    "playbooks",
+    "proxy",
+    "pytest_terminal_summary",
+    "requires_nodes",
+    "seaweedfs",
+    "sync",
+]

@@ -140,10 +140,12 @@ class Playbooks:
 
 @pytest.fixture(scope="session")
 def collections(tmp_path_factory):
-    """A collections path on which this checkout is modelops.serving."""
+    """A collections path on which this checkout is modelops.serving, with the one collection that it imports."""
     path = tmp_path_factory.mktemp("collections")
     (path / "ansible_collections" / "modelops").mkdir(parents=True)
     (path / "ansible_collections" / "modelops" / "serving").symlink_to(ROOT)
+    kubernetes = ROOT / ".venv" / "collections" / "ansible_collections" / "kubernetes"
+    (path / "ansible_collections" / "kubernetes").symlink_to(kubernetes)
     return path
 
 
