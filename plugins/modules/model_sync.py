@@ -28,7 +28,9 @@ extends_documentation_fragment:
   - modelops.serving._attributes.actiongroup_serving
   - modelops.serving._source
   - modelops.serving._destinations
+  - modelops.serving._sync
   - modelops.serving._control
+  - modelops.serving._notify
 attributes:
   check_mode:
     support: full
@@ -62,53 +64,6 @@ options:
       - The repository id when missing, or the last part of the path of another source.
       - Required for O(state=absent) when there is no O(source) to take it from.
     type: str
-  prune:
-    description:
-      - Whether files of earlier revisions are removed that the source does not have any more. Never removes files that
-        this module did not write.
-    type: bool
-    default: false
-  prune_max:
-    description:
-      - Fail, before anything was changed, when more files than this would be pruned at one destination.
-    type: int
-    default: 100
-  require_config:
-    description:
-      - Fail when weights are about to be copied without the C(config.json) that servers need.
-    type: bool
-    default: true
-  side_by_side:
-    description:
-      - Give each revision a prefix of its own below C(revisions/), and switch the small object
-        C(.model-sync/current.json) to the new one when it is complete, so that the old revision stays whole meanwhile.
-    type: bool
-    default: false
-  server_side_copy:
-    description:
-      - Whether the store copies by itself where source and destination are the same store.
-    type: bool
-    default: true
-  workers:
-    description:
-      - How many parts are in flight at most. Memory is about O(workers) plus two times O(part_size).
-    type: int
-    default: 4
-  part_size:
-    description:
-      - Size of the parts of large files, at least V(5MiB). Raised by itself for files that would have too many parts.
-    type: str
-    default: 16MiB
-  interval:
-    description:
-      - Seconds between two reports of progress.
-    type: float
-    default: 10
-  progress_file:
-    description:
-      - File on the host the module runs on to which progress is appended, one JSON object per line. It is created with
-        mode V(0600) and is not touched in check mode.
-    type: path
 notes:
   - A task that is killed leaves a state that the next run goes on from. It stops in an orderly way on C(SIGTERM).
   - Values given with the task keyword C(environment) are shown by Ansible itself with C(-vvv). Give secrets as options,
@@ -296,24 +251,28 @@ seconds:
   returned: O(state=present)
 """
 
-import contextlib
-import json
-import os
-import re
 import signal
 import threading
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.text.formatters import human_to_bytes
 
 from ansible_collections.modelops.serving.plugins.module_utils import _auth
-from ansible_collections.modelops.serving.plugins.module_utils._doors import control_options, fail
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import InputError, TransferError
+from ansible_collections.modelops.serving.plugins.module_utils._doors import (
+    SYNC,
+    ProgressFile,
+    control_options,
+    fail,
+    sync_options,
+)
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import TransferError
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.meter import Progress, ProgressCallback
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.run import progress_data, run_remove, run_sync
-
-_SYNC_OPTIONS = ("prune", "prune_max", "require_config", "side_by_side", "server_side_copy", "workers", "interval")
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.run import (
+    progress_data,
+    run_job,
+    run_remove,
+    run_sync,
+)
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -323,57 +282,10 @@ def argument_spec() -> dict[str, t.Any]:
         "name": {"type": "str"},
         "source": _auth.SOURCE_OPTION,
         "destinations": _auth.DESTINATIONS_OPTION,
-        "prune": {"type": "bool", "default": False},
-        "prune_max": {"type": "int", "default": 100},
-        "require_config": {"type": "bool", "default": True},
-        "side_by_side": {"type": "bool", "default": False},
-        "server_side_copy": {"type": "bool", "default": True},
-        "workers": {"type": "int", "default": 4},
-        "part_size": {"type": "str", "default": "16MiB"},
-        "interval": {"type": "float", "default": 10},
-        "progress_file": {"type": "path"},
+        **SYNC,
+        "notify": _auth.NOTIFY_OPTION,
         **_auth.CONTROL,
     }
-
-
-def parse_size(text: str) -> int:
-    """Bytes of a size such as 16MiB, 16M or 16777216; units are powers of 1024.
-
-    :raises InputError: it is not a size.
-    """
-    try:
-        # Ansible knows M and MB, and means MiB.
-        return int(human_to_bytes(re.sub(r"(?<=[KMGTPEZY])iB$", "", text.strip())))
-    except ValueError as error:
-        raise InputError(f"part_size {text!r} is not a size.", hint="Give one such as 16MiB.") from error
-
-
-class ProgressFile:
-    """Appends progress to a file. Trouble with it is told once and never ends the run.
-
-    The file stays open: should it be removed meanwhile, it does not come back.
-    """
-
-    def __init__(self, path: str, warn: t.Callable[[str], None]) -> None:
-        self._path = path
-        self._warn = warn
-        self._file: int | None = None
-        with self._errors():
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    @contextlib.contextmanager
-    def _errors(self) -> t.Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._file = None
-            self._warn(f"Progress cannot be written to {self._path}: {error.strerror}.")
-
-    def __call__(self, progress: Progress) -> None:
-        if self._file is not None:
-            line = json.dumps(progress_data(progress)) + "\n"
-            with self._errors():
-                os.write(self._file, line.encode())
 
 
 def _stop_on_signals() -> threading.Event:
@@ -389,16 +301,20 @@ def _present(module: AnsibleModule) -> dict[str, t.Any]:
         "name": params["name"],
         "source": _auth.source_data(module, params["source"]),
         "destinations": _auth.destinations_data(module, params["destinations"]),
-        "options": {
-            **control_options(module),
-            **{key: params[key] for key in _SYNC_OPTIONS},
-            "part_size": parse_size(params["part_size"]),
-        },
+        "options": {**control_options(module), **sync_options(module)},
     }
     report: ProgressCallback | None = None
     if params["progress_file"] and not module.check_mode:
-        report = ProgressFile(params["progress_file"], module.warn)
-    return run_sync(request, check=module.check_mode, on_progress=report, stop=_stop_on_signals())
+        write = ProgressFile(params["progress_file"], module.warn)
+
+        def report(progress: Progress) -> None:
+            write(progress_data(progress))
+
+    stop = _stop_on_signals()
+    if module.check_mode:
+        return run_sync(request, check=True, on_progress=report, stop=stop)
+    hooks = [{key: value for key, value in hook.items() if value is not None} for hook in params["notify"]]
+    return run_job({**request, "notify": hooks}, on_progress=report, stop=stop)
 
 
 def _absent(module: AnsibleModule) -> dict[str, t.Any]:
@@ -455,6 +371,9 @@ def main() -> None:
         fail(module, error)
     for warning in result.pop("warnings"):
         module.warn(warning)
+    stopped = result.pop("error", None)
+    if stopped:
+        module.fail_json(msg=f"{stopped['message']} {stopped['hint']}".rstrip(), error=stopped)
     changed = [destination for destination in result["destinations"] if destination["changed"]]
     if module._diff and changed:
         result["diff"] = [describe_change(destination, state=state) for destination in changed]

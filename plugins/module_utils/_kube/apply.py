@@ -167,7 +167,7 @@ def _propagation(kind: str) -> str:
     return "Foreground" if kind in _POD_OWNERS else "Background"
 
 
-_POD_OWNERS = {"DaemonSet", "Deployment", "Job", "JobSet", "LeaderWorkerSet", "ReplicaSet", "StatefulSet"}
+_POD_OWNERS = {"CronJob", "DaemonSet", "Deployment", "Job", "JobSet", "LeaderWorkerSet", "ReplicaSet", "StatefulSet"}
 
 
 class _Run:

@@ -330,7 +330,7 @@ def masked(definition: t.Any) -> t.Any:
 
 
 def hide(obj: t.Mapping[str, t.Any], before: t.Mapping[str, t.Any] | None = None) -> Object:
-    """A copy that may be shown: without values of Secrets, and without what only the API server cares for.
+    """A copy that may be shown: without values of Secrets, what is binary, and what only the API server cares for.
 
     :param before: an earlier state of the object. Values that differ from it are marked.
     """
@@ -342,12 +342,14 @@ def hide(obj: t.Mapping[str, t.Any], before: t.Mapping[str, t.Any] | None = None
     annotations = metadata.get("annotations", {})
     if annotations.pop(_LAST_APPLIED, None) is not None and not annotations:
         del metadata["annotations"]
-    if shown.get("kind") == "Secret":
-        for key in ("data", "stringData"):
-            if key in shown:
-                earlier = (before or {}).get(key) or {}
-                shown[key] = {name: _mask(name, value, earlier) for name, value in (shown[key] or {}).items()}
+    for key in _MASKED.get(shown.get("kind", ""), ()):
+        if key in shown:
+            earlier = (before or {}).get(key) or {}
+            shown[key] = {name: _mask(name, value, earlier) for name, value in (shown[key] or {}).items()}
     return shown
+
+
+_MASKED = {"Secret": ("data", "stringData"), "ConfigMap": ("binaryData",)}
 
 
 def _mask(name: str, value: t.Any, earlier: t.Mapping[str, t.Any]) -> str:

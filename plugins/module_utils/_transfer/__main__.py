@@ -11,7 +11,8 @@ result in at most 4096 bytes, as Kubernetes reads it from a container that has e
 
 Processes that share a sync can use one request: ``--shard`` and ``--group`` take the place of the options in it.
 
-Exit status: 0 done, 1 failed, 2 bad input, 3 somebody else is at work there, 143 stopped by SIGTERM.
+Exit status: 0 done, 1 failed, 2 bad input, 3 somebody else is at work there, 4 refused or not found, 143 stopped by
+SIGTERM. After 2 and 4 another try changes nothing.
 """
 
 from __future__ import annotations
@@ -24,11 +25,17 @@ import sys
 import threading
 import typing as t
 
-from .errors import InputError, LockedError, StoppedError, TransferError
+from .errors import AccessError, InputError, LockedError, NotFoundError, StoppedError, TransferError
 from .outcome import termination_message
 from .run import describe_error, progress_data, run_inspect, run_job, run_remove
 
-_STATUSES = {InputError.__name__: 2, LockedError.__name__: 3, StoppedError.__name__: 143}
+_STATUSES = {
+    InputError.__name__: 2,
+    LockedError.__name__: 3,
+    AccessError.__name__: 4,
+    NotFoundError.__name__: 4,
+    StoppedError.__name__: 143,
+}
 
 
 def _arguments(argv: t.Sequence[str] | None) -> argparse.Namespace:
@@ -81,8 +88,8 @@ def _status(result: dict[str, t.Any]) -> int:
         return 0
     if result.get("error"):
         return _STATUSES.get(result["error"]["kind"], 1)
-    kinds = {target["error"]["kind"] for target in result["destinations"] if target["error"]}
-    return _STATUSES[LockedError.__name__] if kinds == {LockedError.__name__} else 1
+    statuses = {_STATUSES.get(target["error"]["kind"], 1) for target in result["destinations"] if target["error"]}
+    return statuses.pop() if len(statuses) == 1 else 1
 
 
 def _write_termination_log(path: str, result: dict[str, t.Any]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from .common import ClusterError, run
 from .state import State
 
-IMAGE = "docker.io/library/python:3.13-slim-bookworm"
+IMAGE = "docker.io/library/python:3.13.9-slim-bookworm"
 
 
 def state(kubeconfig: str) -> State:

@@ -25,7 +25,7 @@ _PACKAGES = ("python3", "dash", "bash", "coreutils", "grep", "sed", "libstdc++6"
 PYTHON = "3.11"
 #: The same Python, where a container engine builds the image.
 BASE = f"docker.io/library/python:{PYTHON}-slim-bookworm"
-_RECIPE = 1  # to be raised when the steps below change
+_RECIPE = 2  # to be raised when the steps below change
 
 
 def name() -> str:
@@ -67,7 +67,7 @@ def install_requirements(target: Path) -> None:
                 *(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
                 *("--target", target, "--constraint", _REQUIREMENTS / "runtime.txt"),
                 *("--python-version", PYTHON, "--only-binary=:all:"),
-                *wanted,
+                *("pip", *wanted),  # pip, as stock Python images have it
             ]
         )
 

@@ -14,6 +14,8 @@ import time
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.modelops.serving.plugins.module_utils import _doors
+from ansible_collections.modelops.serving.plugins.module_utils._transfer import run as engine
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import InputError
 from ansible_collections.modelops.serving.plugins.modules import model_sync, model_sync_info
 
@@ -193,13 +195,13 @@ def test_failed_destinations_are_told_one_by_one(run, model, tmp_path):
     ],
 )
 def test_sizes(text, size):
-    assert model_sync.parse_size(text) == size
+    assert _doors.parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "MiB", "iB", "1 2", "16MiBi", "-1"])
 def test_no_sizes(text):
     with pytest.raises(InputError):
-        model_sync.parse_size(text)
+        _doors.parse_size(text)
 
 
 # Progress ------------------------------------------------------------------------------------------------------------
@@ -233,11 +235,11 @@ def request_of(run, monkeypatch):
     def call(source, destination, **options):
         seen = {}
 
-        def run_sync(request, **_more):
+        def run_job(request, **_more):
             seen.update(request)
             raise InputError("That is all.")
 
-        monkeypatch.setattr(model_sync, "run_sync", run_sync)
+        monkeypatch.setattr(model_sync, "run_job", run_job)
         seen["result"] = run({"source": source, "destinations": [destination], **options})
         seen["destinations"] = [{k: v for k, v in item.items() if v is not None} for item in seen["destinations"]]
         seen["source"] = {key: value for key, value in seen["source"].items() if value is not None}
@@ -361,11 +363,40 @@ def test_missing_libraries_are_named(run, monkeypatch, missing, source, destinat
 
 
 def test_signals_ask_the_run_to_stop(run, model, monkeypatch):
-    def run_sync(request, *, stop, **_more):
+    def run_job(request, *, stop, **_more):
         assert not stop.is_set()
         signal.raise_signal(signal.SIGTERM)
         assert stop.is_set()
         raise InputError("Stopped.")
 
-    monkeypatch.setattr(model_sync, "run_sync", run_sync)
+    monkeypatch.setattr(model_sync, "run_job", run_job)
     assert run(model)["msg"] == "Stopped."
+
+
+# Telling others -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """The events that hooks are called with, in place of calling them."""
+    events = []
+
+    def notify(hooks, outcome):
+        events.extend((hook["url"], bool(outcome["failed"])) for hook in hooks)
+        return ["The hook did not answer."]
+
+    monkeypatch.setattr(engine, "notify", notify)
+    return events
+
+
+def test_hooks_are_told_of_success_and_failure(run, model, told, tmp_path):
+    hooks = [{"type": "webhook", "url": "https://hooks.test/secret-path"}]
+    assert run({**model, "notify": hooks}, check=True)["changed"]
+    assert told == []
+    result = run({**model, "notify": hooks})
+    assert result["changed"]
+    assert "The hook did not answer." in json.dumps(result["warnings"])
+    assert "secret-path" not in json.dumps(result["warnings"])
+    nothing = {"type": "local", "paths": [str(tmp_path / "nothing")]}
+    assert run({**model, "source": nothing, "notify": hooks})["failed"]
+    assert told == [("https://hooks.test/secret-path", False), ("https://hooks.test/secret-path", True)]

@@ -236,6 +236,12 @@ def test_hidden_secrets_still_show_what_changed():
     assert after["data"]["other"] == encoded("canary4")
 
 
+def test_what_is_binary_is_not_shown():
+    config = {"kind": "ConfigMap", "metadata": {}, "data": {"a": "text"}, "binaryData": {"zip": encoded("0123456789")}}
+    assert hide(config)["data"] == {"a": "text"}
+    assert hide(config)["binaryData"] == {"zip": "****** (10 bytes)"}
+
+
 def test_values_to_hide():
     listed = {"kind": "SecretList", "items": [secret(stringData={"k": "first line\n second line\n"})]}
     values = secret_values(listed)

@@ -442,13 +442,20 @@ def test_the_program_says_1_when_a_destination_failed(world, call):
     assert (status, result["failed"]) == (1, True)
 
 
-def test_the_program_says_1_when_the_source_failed(world, call):
+def test_the_program_says_4_when_it_is_refused(world, call):
     def gated(entry):
         raise AccessError("gated")
 
     world.source.preflight = gated
     status, result, _progress = call("sync", REQUEST)
-    assert (status, result["error"]["kind"]) == (1, "AccessError")
+    assert (status, result["error"]["kind"]) == (4, "AccessError")
+
+
+def test_the_program_says_4_when_every_destination_refuses_it(world, call):
+    world.stores["one"].broken("list", AccessError("refused"))
+    assert call("sync", REQUEST)[0] == 4
+    world.stores["two"].broken("list", StoreError("away"))
+    assert call("sync", BOTH)[0] == 1
 
 
 def test_the_program_says_3_when_others_are_at_work_everywhere(world, call):
