@@ -75,6 +75,10 @@ cluster: ## Bring up a Kubernetes cluster for the tests (its kubeconfig is .loca
 cluster-down: ## Remove it again
 	PYTHONPATH=tests/cluster $(PYTHON) -m test_cluster delete
 
+.PHONY: molecule
+molecule: $(VENV)/.dev $(VENV)/.collections ## The Molecule scenarios, on the same cluster
+	$(BIN)/molecule test --all --report
+
 ##@ Lint, step by step
 
 .PHONY: lint-python

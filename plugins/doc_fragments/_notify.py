@@ -13,6 +13,7 @@ options:
   notify:
     description:
       - Who is told how a sync ended. Trouble with telling is a warning and never fails the sync.
+      - In a cluster each Pod that fails tells so, before the Job tries again.
     type: list
     elements: dict
     default: []

@@ -402,6 +402,13 @@ def _command(literals: t.Iterable[tuple[str, str]], secret: str, namespace: str)
 _CONNECTION = {"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY"}
 
 
+def required_connection(secret: str, namespace: str) -> str:
+    """What to tell somebody whose data connection is not there, or lacks keys: the command that creates it."""
+    names = [*_CONNECTION.values(), "AWS_S3_BUCKET", "AWS_S3_ENDPOINT"]
+    command = _command([(name, name.removeprefix("AWS_")) for name in names], secret, namespace)
+    return f"A data connection is created with\n{command}"
+
+
 def data_connection(data: Data, *, secret: str = CONNECTION_SECRET, namespace: str = NAMESPACE) -> Mapping:
     """A destination of the engine from a data connection of OpenShift AI; secrets as references.
 
@@ -411,11 +418,8 @@ def data_connection(data: Data, *, secret: str = CONNECTION_SECRET, namespace: s
     bucket, endpoint = reader.need("AWS_S3_BUCKET"), reader.endpoint("AWS_S3_ENDPOINT")
     keys = reader.need_references(_CONNECTION)
     if reader.missing:
-        names = [*_CONNECTION.values(), "AWS_S3_BUCKET", "AWS_S3_ENDPOINT"]
-        command = _command([(name, name.removeprefix("AWS_")) for name in names], secret, namespace)
         raise InputError(
-            f"{reader.where} lacks {', '.join(sorted(reader.missing))}.",
-            hint=f"A data connection is created with\n{command}",
+            f"{reader.where} lacks {', '.join(sorted(reader.missing))}.", hint=required_connection(secret, namespace)
         )
     return {
         "type": "s3",

@@ -523,6 +523,11 @@ def killed(bucket, proxy, tmp_path):
         process.kill()
         process.wait(20)
         over.set()
+    # What was on its way when the process died arrives all the same.
+    deadline = time.monotonic() + 20
+    while not all(seen.status for seen in proxy.requests if _is_part(seen)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     found = arrived()
     assert len(found) >= 3
     proxy.reset()

@@ -18,6 +18,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._model_source imp
     data_connection,
     mounted,
     parse,
+    required_connection,
     required_secret,
     secret_keys,
     storage_config_entry,
@@ -242,7 +243,7 @@ class _Assembly:
         name = self._params["data_connection"]
         if name is None:
             return {}
-        values = self._read(name, missing="Create the data connection in the project, or give destinations.")
+        values = self._read(name, missing=required_connection(name, self._namespace))
         if values is None:
             raise InputError(f"Secret {self._namespace}/{name} has to be read, and there is no cluster to ask.")
         place = dict(data_connection(values, secret=name, namespace=self._namespace))

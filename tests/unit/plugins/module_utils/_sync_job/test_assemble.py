@@ -174,6 +174,9 @@ def test_what_to_do_when_a_secret_is_not_there():
     common = {"name": "n", "destinations": [{"bucket": "b", "credentials_secret": "keys"}]}
     for given in ({"source": options.HUB, "token_secret": {"name": "hub"}}, {"source_secret": "model-source"}):
         assemble(options.params(**common, **given), options.ENGINE, asked)
+    connected = {"source": options.HUB, "name": "n", "data_connection": "connection"}
+    assemble(options.params(**connected), options.ENGINE, asked)
+    assert "kubectl create secret generic connection --namespace ns" in asked.asked["connection"]
     assert "kubectl create secret generic hub --namespace ns --from-file=token=FILE" in asked.asked["hub"]
     assert "--from-file=AWS_ACCESS_KEY_ID=FILE --from-file=AWS_SECRET_ACCESS_KEY=FILE" in asked.asked["keys"]
     assert "S3_SYNC_COS_BUCKET" in asked.asked["model-source"]
