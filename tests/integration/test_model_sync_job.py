@@ -13,12 +13,13 @@ import re
 
 import pytest
 import yaml
-from sync_jobs import jobs
+from ibm import cos, iam
+from sync_jobs import jobs, port
 from wheels import Index
 
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.pins import REQUIREMENTS
 
-__all__ = ["jobs"]
+__all__ = ["cos", "iam", "jobs"]
 
 _numbers = itertools.count()
 LINE = re.compile(
@@ -304,6 +305,39 @@ def test_from_one_bucket_to_another_by_secrets(jobs, playbooks, sync):
 
 
 # Several pods --------------------------------------------------------------------------------------------------------
+
+
+def test_a_passcode_is_spent_once_and_tells_when_it_is_late(jobs, playbooks, sync, iam, cos):
+    for path in ("config.json", "weights.bin"):
+        cos.put(sync.bucket, f"{sync.prefix}/origin/{path}", path.encode())
+    common = {
+        "S3_SYNC_USE_IBMCLOUD_CLI": "true",
+        "S3_SYNC_COS_INSTANCE_CRN": cos.instance,
+        "S3_SYNC_COS_INSTANCE_REGION": "us-geo",
+        "S3_SYNC_COS_BUCKET": sync.bucket,
+        "S3_SYNC_COS_MODEL_PREFIX": f"{sync.prefix}/origin",
+        "S3_SYNC_COS_ENDPOINT": jobs.cluster.expose(port(cos.url)),
+        "S3_SYNC_COS_IAM_ENDPOINT": jobs.cluster.expose(port(iam.url)),
+        "S3_SYNC_COS_VALIDATE_TLS": "false",
+    }
+    code, late = iam.passcode(), iam.passcode(life=-1)
+    jobs.secret("model-source", {**common, "S3_SYNC_COS_TEMPORARY_PASSCODE": code})
+    jobs.secret("late", {**common, "S3_SYNC_COS_TEMPORARY_PASSCODE": late})
+    task = jobs.task(source=None, source_secret="model-source")
+    refused = jobs.task(source=None, source_secret="late", name="late", keywords={"ignore_errors": True})
+    predicted = playbooks.tasks([task], "--check", env=jobs.cluster.environment).ok()
+    assert predicted.results[0]["changed"] and iam.grants == []
+
+    run = playbooks.tasks([task, task, refused], "-vvv", "--diff", env=jobs.cluster.environment).ok()
+    copied, again, failed = run.results
+    assert (copied["changed"], again["changed"]) == (True, False)
+    assert copied["result"]["destinations"][0]["status"] == "complete"
+    assert sync.read("weights.bin") == b"weights.bin"
+    assert failed["failed"] and "does not accept the passcode" in failed["msg"] and "expired" in failed["msg"]
+    assert "identity/passcode" in failed["msg"]
+    assert iam.grants.count("passcode") == 2
+    assert [job["metadata"]["name"] for job in jobs.list("Job")] == [copied["job"]]
+    assert not [word for word in (code, late, *iam.issued) if word in run.output + predicted.output]
 
 
 def test_two_pods_share_a_model(jobs, playbooks, sync):
