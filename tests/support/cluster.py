@@ -87,6 +87,18 @@ class Cluster:
             self._forwarders[port] = self._closing.enter_context(Forwarder(self.host_address, port))
         return f"http://{self.host_address}:{self._forwarders[port].port}"
 
+    @functools.cached_property
+    def package_index(self) -> str:
+        """An index of this machine with what the engine imports, for pods whose image lacks it."""
+        from wheels import Index
+
+        from ansible_collections.modelops.serving.plugins.module_utils._transfer.pins import REQUIREMENTS
+
+        folder = Path(self._cache) / "wheels"
+        folder.mkdir()
+        names = [requirement.partition("=")[0] for requirement in REQUIREMENTS]
+        return f"{self.expose(self._closing.enter_context(Index(folder, names)).port)}/simple"
+
     def close(self) -> None:
         self._closing.close()
 

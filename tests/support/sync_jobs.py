@@ -72,13 +72,19 @@ class SyncJobs:
             "source": None if source is None else {"repo": self.sync.repo, "endpoint": self.hub, **source},
             "destinations": [self.destination(**self.keys)],
             "image": self.cluster.image,
-            "install_requirements": not self.cluster.image_has_requirements,
+            **self._installation(),
             "interval": 0.5,
             "backoff_limit": 0,
             "wait_timeout": 120,
             **changes,
         }
         return {key: value for key, value in given.items() if value is not None}
+
+    def _installation(self) -> dict:
+        if self.cluster.image_has_requirements:
+            return {"install_requirements": False}
+        index = self.cluster.package_index
+        return {"index_url": index, "trusted_host": urllib.parse.urlsplit(index).hostname}
 
     def task(self, *, keywords=None, **changes) -> dict:
         return {MODULE: self.options(**changes), **(keywords or {})}

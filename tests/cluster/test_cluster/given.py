@@ -33,6 +33,7 @@ def state(kubeconfig: str) -> State:
         "" if nodes else f"the cluster of {kubeconfig} has no nodes",
         os.environ.get("TEST_CLUSTER_HOST_ADDRESS") or host_address(server),
         image=os.environ.get("TEST_CLUSTER_IMAGE") or IMAGE,
+        image_has_requirements=os.environ.get("TEST_CLUSTER_IMAGE_HAS_REQUIREMENTS") == "yes",
     )
 
 

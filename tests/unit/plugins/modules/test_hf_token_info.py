@@ -41,13 +41,13 @@ def run(capsys):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What look_up was called with; it answers with ``asked["answer"]``."""
+    """What look_up was called with; it answers with ``asked["answer"]``, or raises ``asked["error"]``."""
     asked = {"answer": TokenInfo("https://h", True, IDENTITY, (GATED,))}
 
     def look_up(**arguments):
         asked.update(arguments)
-        if isinstance(asked["answer"], Exception):
-            raise asked["answer"]
+        if "error" in asked:
+            raise asked["error"]
         return asked["answer"]
 
     monkeypatch.setattr(hf_token_info, "look_up", look_up)
@@ -118,7 +118,7 @@ def test_failing_on_what_may_not_be_read(run, asked):
 
 
 def test_a_hub_that_does_not_answer(run, asked):
-    asked["answer"] = TransientError("No answer.", hint="Check the network.")
+    asked["error"] = TransientError("No answer.", hint="Check the network.")
     result = run()
     assert result["failed"] and result["msg"] == "No answer. Check the network."
     assert result["error"]["kind"] == "TransientError"
