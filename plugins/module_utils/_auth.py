@@ -18,9 +18,10 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.common.parameters import env_fallback
 
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.google import AUTH_KINDS, GoogleCredentials
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import find_token
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.stores.gcs import AUTH_KINDS
 
 Spec: t.TypeAlias = "dict[str, dict[str, t.Any]]"
 
@@ -46,6 +47,12 @@ GCS: Spec = {
     "service_account_contents": {"type": "jsonarg", "no_log": True},
     "access_token": {"type": "str", "no_log": True},
 }
+GCP: Spec = {
+    "project": {"type": "str", "fallback": (env_fallback, ["GCP_PROJECT", "GOOGLE_CLOUD_PROJECT"])},
+    "endpoints": {"type": "dict", "default": {}},
+    **GCS,
+}
+TLS: Spec = {"validate_certs": {"type": "bool"}, "ca_bundle": {"type": "path", "aliases": ["aws_ca_bundle"]}}
 IBM_COS: Spec = {
     "api_key": {"type": "str", "no_log": True, "aliases": ["ibmcloud_api_key"]},
     "iam_token": {"type": "str", "no_log": True},
@@ -184,6 +191,7 @@ _LIBRARIES = {
     "s3": (("botocore", "boto3"),),
     "ibm_cos": (("botocore", "boto3"),),
     "gcs": (("google.auth", "google-auth"), ("google_crc32c", "google-crc32c")),
+    "gcp": (("google.auth", "google-auth"),),
 }
 
 
@@ -207,6 +215,14 @@ def source_data(module: AnsibleModule, given: t.Mapping[str, t.Any]) -> dict[str
 def destinations_data(module: AnsibleModule, given: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
     """The engine's descriptions of destinations from the option ``destinations``."""
     return [_complete(module, item, DESTINATION) for item in given]
+
+
+def google_credentials(module: AnsibleModule) -> GoogleCredentials:
+    """What the options of :data:`GCP` say of credentials. Secrets among them are hidden from here on."""
+    _require(module, "gcp")
+    given = {key: module.params[key] for key in GCS if module.params[key] is not None}
+    module.no_log_values.update(_secrets(given))
+    return GoogleCredentials(**given)
 
 
 def _complete(module: AnsibleModule, given: t.Mapping[str, t.Any], spec: Spec) -> dict[str, t.Any]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the modules around the transfer engine share."""
+"""What modules share between their options and the packages below."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.text.formatters import human_to_bytes
 
+from ansible_collections.modelops.serving.plugins.module_utils._auth import google_credentials
+from ansible_collections.modelops.serving.plugins.module_utils._gcp.client import GoogleClient
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import KubeError
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.control import Control
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import InputError, TransferError
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.run import describe_error
 
@@ -44,6 +47,21 @@ def sync_options(module: AnsibleModule) -> dict[str, t.Any]:
 def control_options(module: AnsibleModule) -> dict[str, t.Any]:
     """The engine's limits of one run from the module's options."""
     return {key: module.params[key] for key in ("timeout", "stall_timeout", "attempts")}
+
+
+def google_client(module: AnsibleModule) -> GoogleClient:
+    """The client that the options GCP, TLS and CONTROL of :mod:`_auth` describe.
+
+    :raises InputError: options that contradict each other or lack what they need.
+    """
+    params = module.params
+    return GoogleClient(
+        google_credentials(module),
+        Control(**control_options(module)),
+        endpoints={name: str(address) for name, address in params["endpoints"].items()},
+        validate_certs=params["validate_certs"] is not False,
+        ca_bundle=params["ca_bundle"],
+    )
 
 
 def fail(module: AnsibleModule, error: TransferError | KubeError, **result: t.Any) -> t.NoReturn:

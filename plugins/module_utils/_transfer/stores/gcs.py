@@ -17,11 +17,9 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-import importlib
 import json
 import os
 import re
-import threading
 import typing as t
 import urllib.parse
 import uuid
@@ -42,6 +40,7 @@ from ..errors import (
     TransferError,
     TransientError,
 )
+from ..google import GoogleAuth, GoogleCredentials, require_package
 from ..model import FileEntry, Listed
 from ..paths import CONTROL
 from ..prefix import UPLOADS
@@ -49,7 +48,6 @@ from ..web import RETRY_STATUS, Body, Payload, WebClient, check_range, network_e
 from .base import Part, Store, Stored
 
 DEFAULT_ENDPOINT = "https://storage.googleapis.com"
-AUTH_KINDS = ("application", "serviceaccount", "accesstoken", "anonymous")
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _PROBE = CONTROL + "probe"
 _PARTS = CONTROL + "parts/"
@@ -66,10 +64,8 @@ _Resource: t.TypeAlias = "dict[str, t.Any]"
 class GcsOptions:
     """How to reach a bucket, with the names of the google.cloud collection.
 
-    What is None is looked up in the environment that google.cloud and AWX use: ``GCP_AUTH_KIND``,
-    ``GCP_SERVICE_ACCOUNT_FILE``, ``GCP_SERVICE_ACCOUNT_CONTENTS``, ``GCP_ACCESS_TOKEN``; for the endpoint
-    ``GCP_STORAGE_ENDPOINT`` and then ``STORAGE_EMULATOR_HOST``. ``auth_kind`` ``application`` means Application
-    Default Credentials. Requests are billed to ``GOOGLE_CLOUD_QUOTA_PROJECT`` if that is set.
+    Credentials are those of :class:`GoogleCredentials`. The endpoint is looked up in ``GCP_STORAGE_ENDPOINT`` and then
+    ``STORAGE_EMULATOR_HOST`` when it is None.
     """
 
     bucket: str
@@ -96,49 +92,16 @@ class GcsOptions:
         endpoint = (endpoint or DEFAULT_ENDPOINT).rstrip("/")
         if not re.match(r"https?://[^/]", endpoint):
             raise InputError(f"GCS endpoint {endpoint!r} is not an http or https URL.")
-        kind = self.auth_kind or self._kind_of_what_is_given() or os.environ.get("GCP_AUTH_KIND")
         # Google's own clients ask emulators without credentials, too.
-        kind = kind or ("anonymous" if emulator else "application")
-        if kind not in AUTH_KINDS:
-            raise InputError(f"There is no auth_kind {kind!r} for GCS.", hint=f"Use one of {', '.join(AUTH_KINDS)}.")
-        file, contents, token = self.service_account_file, self.service_account_contents, self.access_token
-        if kind != "serviceaccount" and (file or contents):
-            raise InputError(f"A service account was given, but auth_kind is {kind}.", hint="Use serviceaccount.")
-        if kind != "accesstoken" and token:
-            raise InputError(f"An access token was given, but auth_kind is {kind}.", hint="Use accesstoken.")
-        if file and contents:
-            raise InputError("Both service_account_file and service_account_contents were given.", hint="Give one.")
-        if kind == "serviceaccount" and not (file or contents):
-            contents = os.environ.get("GCP_SERVICE_ACCOUNT_CONTENTS") or None
-            file = None if contents else os.environ.get("GCP_SERVICE_ACCOUNT_FILE") or None
-            if not (file or contents):
-                raise InputError("auth_kind serviceaccount needs service_account_file or service_account_contents.")
-        if kind == "accesstoken" and not token:
-            token = os.environ.get("GCP_ACCESS_TOKEN") or None
-            if not token:
-                raise InputError("auth_kind accesstoken needs access_token.")
-        return dataclasses.replace(
-            self,
-            auth_kind=kind,
-            endpoint_url=endpoint,
-            service_account_file=file,
-            service_account_contents=contents,
-            access_token=token,
+        credentials = self.credentials.resolved("anonymous" if emulator else "application")
+        return dataclasses.replace(self, endpoint_url=endpoint, **dataclasses.asdict(credentials))
+
+    @property
+    def credentials(self) -> GoogleCredentials:
+        """The part that is not about the bucket."""
+        return GoogleCredentials(
+            self.auth_kind, self.service_account_file, self.service_account_contents, self.access_token
         )
-
-    def _kind_of_what_is_given(self) -> str | None:
-        if self.service_account_file or self.service_account_contents:
-            return "serviceaccount"
-        return "accesstoken" if self.access_token else None
-
-
-def _need(module: str, package: str) -> t.Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(
-            f"Google Cloud Storage needs the Python package {package}.", hint=f"Install {package}."
-        ) from error
 
 
 # -- CRC32C ----------------------------------------------------------------------------------------------------
@@ -146,7 +109,7 @@ def _need(module: str, package: str) -> t.Any:
 
 def crc32c(data: memoryview) -> int:
     """CRC32C of some bytes."""
-    extend = _need("google_crc32c", "google-crc32c").extend
+    extend = require_package("google_crc32c", "google-crc32c").extend
     value = 0
     # The extension takes nothing but bytes; pieces that fit the processor's cache make the copy nearly free.
     for start in range(0, len(data), 1 << 16):
@@ -192,129 +155,7 @@ def _decode(text: str) -> int:
         raise StoreError(f"{text!r} is not a CRC32C.") from error
 
 
-# -- credentials -----------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class _Answer:
-    """What google-auth expects from its transport."""
-
-    status: int
-    headers: t.Mapping[str, str]
-    data: bytes
-
-
-class _Auth:
-    """The credentials of one store; safe to use from many threads.
-
-    :param options: resolved.
-    """
-
-    def __init__(self, options: GcsOptions, web: WebClient) -> None:
-        self._options = options
-        self._web = web
-        self._lock = threading.Lock()
-        self._credentials: t.Any = None
-
-    def headers(self) -> dict[str, str]:
-        """What to send along, with a token that is good for some minutes yet.
-
-        :raises AccessError: no credentials, or they cannot be renewed. :raises TransientError: not just now.
-        """
-        if self._options.auth_kind == "anonymous":
-            return {}
-        headers: dict[str, str] = {}
-        if self._options.auth_kind == "accesstoken":
-            headers["authorization"] = f"Bearer {self._options.access_token}"
-        else:
-            with self._lock, self._errors():
-                if self._credentials is None:
-                    self._credentials = self._load()
-                if not self._credentials.valid:
-                    self._credentials.refresh(self._request)
-                self._credentials.apply(headers)
-        project = os.environ.get("GOOGLE_CLOUD_QUOTA_PROJECT")
-        if project:
-            headers.setdefault("x-goog-user-project", project)
-        return headers
-
-    def renew(self, used: t.Mapping[str, str]) -> bool:
-        """After a refusal: whether there is another token than the one that was used."""
-        if self._credentials is None:
-            return False
-        with self._lock, self._errors():
-            now: dict[str, str] = {}
-            self._credentials.apply(now)
-            if now.get("authorization") == used.get("authorization"):  # else another thread was faster
-                self._credentials.refresh(self._request)
-        return True
-
-    def _load(self) -> t.Any:
-        options = self._options
-        if options.auth_kind == "application":
-            auth = _need("google.auth", "google-auth")
-            credentials, _project = auth.default(request=self._request)
-            return _need("google.auth.credentials", "google-auth").with_scopes_if_required(credentials, [_SCOPE])
-        where = repr(options.service_account_file) if options.service_account_file else "service_account_contents"
-        try:
-            contents = options.service_account_contents
-            if options.service_account_file:
-                with open(options.service_account_file, encoding="utf-8") as stream:
-                    contents = stream.read()
-            info = json.loads(contents or "")
-            service_account = _need("google.oauth2.service_account", "google-auth")
-            return service_account.Credentials.from_service_account_info(info, scopes=[_SCOPE])
-        except OSError as error:
-            raise InputError(f"Service account file {where} cannot be read: {error.strerror}.") from error
-        except (ValueError, TypeError, AttributeError) as error:
-            # The error's own text could quote from the key.
-            raise InputError(
-                f"{where} is not a service account key ({type(error).__name__}).",
-                hint="Give the JSON file that Google Cloud made for the service account.",
-            ) from None
-
-    @contextlib.contextmanager
-    def _errors(self) -> t.Iterator[None]:
-        exceptions = _need("google.auth.exceptions", "google-auth")
-        try:
-            yield
-        except exceptions.DefaultCredentialsError as error:
-            raise AccessError(
-                f"No usable Google credentials were found: {_first_line(error)}.",
-                hint="Give service_account_file or access_token, run where Application Default Credentials are, "
-                "or set auth_kind to anonymous for public data.",
-            ) from error
-        except exceptions.GoogleAuthError as error:
-            what = f"Google gave no access token: {_first_line(error)}."
-            if isinstance(error, exceptions.TransportError) or getattr(error, "retryable", False):
-                raise TransientError(what, hint="Check the network and proxies of this machine.") from error
-            raise AccessError(
-                what, hint="Renew the credentials and run again; what has arrived is not sent again."
-            ) from error
-        except (OSError, ValueError) as error:  # a credentials file that google-auth did not get over
-            raise AccessError(f"The Google credentials cannot be used: {_first_line(error)}.") from error
-
-    def _request(
-        self,
-        url: str,
-        method: str = "GET",
-        body: t.Any = None,
-        headers: t.Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        **_more: t.Any,
-    ) -> _Answer:
-        """google-auth's transport: the same TLS, proxies and stall timeout as for everything else."""
-        data = body.encode() if isinstance(body, str) else body
-        try:
-            return _Answer(*self._web.fetch(method, url, headers=headers, body=data, timeout=timeout))
-        except TransientError as error:
-            raise _need("google.auth.exceptions", "google-auth").TransportError(str(error)) from error
-
-
-def _first_line(error: BaseException) -> str:
-    # Only the first argument is written for people; others hold whole answers of the token server.
-    text = str(error.args[0]) if error.args else type(error).__name__
-    return (text.strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+# -- requests ----------------------------------------------------------------------------------------------------
 
 
 class _Session:
@@ -325,7 +166,7 @@ class _Session:
         self._web = WebClient(
             control, pool_size=options.pool_size, validate_certs=options.validate_certs, ca_bundle=options.ca_bundle
         )
-        self._auth = _Auth(options, self._web)
+        self._auth = GoogleAuth(options.credentials, self._web, scope=_SCOPE)
 
     def open(
         self,
@@ -383,7 +224,7 @@ class GcsStore(Store):
     checkpoint_every: t.ClassVar[int] = 32
 
     def __init__(self, options: GcsOptions, control: Control, *, prefix: str, session: _Session | None = None) -> None:
-        _need("google_crc32c", "google-crc32c")
+        require_package("google_crc32c", "google-crc32c")
         self._options = options if session else options.resolved()
         self._control = control
         self._prefix = prefix
@@ -834,4 +675,4 @@ def _google_error(data: bytes) -> tuple[str, str]:
         return "", ""
 
 
-__all__ = ["AUTH_KINDS", "GcsOptions", "GcsStore", "crc32c", "crc32c_combine"]
+__all__ = ["GcsOptions", "GcsStore", "crc32c", "crc32c_combine"]

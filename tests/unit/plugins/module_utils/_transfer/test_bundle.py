@@ -25,7 +25,7 @@ ENGINE = Path(bundle.__file__).resolve().parent
 SOURCES = sorted(ENGINE.rglob("*.py"))
 THIRD_PARTIES = ("botocore", "urllib3", "huggingface_hub", "awscrt", "google.auth", "google.oauth2", "google_crc32c")
 # Beside import statements, modules are named in calls of these.
-IMPORTERS = ("import_module", "_need")
+IMPORTERS = ("import_module", "require_package")
 
 
 def names(path):
