@@ -23,8 +23,8 @@ CREDENTIALS_OPTION = """
         description:
           - Secret in the namespace with the credentials, in place of options for them.
           - Its keys are C(AWS_ACCESS_KEY_ID), C(AWS_SECRET_ACCESS_KEY) and, if there is one, C(AWS_SESSION_TOKEN) for S3,
-            the same or C(IBMCLOUD_API_KEY) for IBM Cloud Object Storage, C(key.json) for Google Cloud Storage and
-            C(token) for the Hub.
+            the same or C(IBMCLOUD_API_KEY) for IBM Cloud Object Storage, C(key.json) for Google Cloud Storage,
+            C(token) for the Hub, and C(token), or C(username) with C(key), or C(kaggle.json) for Kaggle.
         type: str
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.modelops.serving.plugins.doc_fragments import _gcs, _huggingface, _ibm_cos, _s3
+from ansible_collections.modelops.serving.plugins.doc_fragments import _gcs, _huggingface, _ibm_cos, _kaggle, _s3
 from ansible_collections.modelops.serving.plugins.doc_fragments._destinations import CREDENTIALS_OPTION, suboptions
 
 
@@ -26,18 +26,24 @@ options:
       type:
         description:
           - What the source is.
+          - V(kaggle) is Kaggle Models. Its files are copied one by one and held against the MD5 that its storage gives.
+            O(source.token) and O(source.token_file) are then for an API token of Kaggle, and where O(source.endpoint) is
+            missing, E(KAGGLE_API_ENDPOINT) is used, and then V(https://www.kaggle.com).
           - V(in_place) is what somebody has put into the one destination by other means. Nothing is copied; it is
             checked, hashed and, if it is whole, marked as complete.
         type: str
-        choices: [huggingface, s3, gcs, ibm_cos, local, in_place]
+        choices: [huggingface, kaggle, s3, gcs, ibm_cos, local, in_place]
         default: huggingface
       repo:
         description:
           - Repository on the Hub, such as V(google/gemma-3-1b-it). Required for O(source.type=huggingface).
+          - Handle of a model for O(source.type=kaggle), where it is required, too. This is owner, model, framework and
+            variation, and the version to pin it, such as V(google/gemma/maxtext/7b-it/2). Without a version it is the
+            newest one.
         type: str
       revision:
         description:
-          - Branch, tag or full commit of the repository. It is V(main) when missing.
+          - Branch, tag or full commit of the repository on the Hub. It is V(main) when missing.
           - A run is pinned to one commit, whatever happens to the branch meanwhile.
         type: str
       bucket:
@@ -68,6 +74,7 @@ options:
         elements: str
 """
         + suboptions(_huggingface.ModuleDocFragment.DOCUMENTATION)
+        + suboptions(_kaggle.ModuleDocFragment.DOCUMENTATION)
         + suboptions(_s3.ModuleDocFragment.DOCUMENTATION)
         + suboptions(_gcs.ModuleDocFragment.DOCUMENTATION)
         + suboptions(_ibm_cos.ModuleDocFragment.DOCUMENTATION)
@@ -91,6 +98,8 @@ class ModuleDocFragment:
         """      - Where the model comes from. Required for O(state=present), unless O(source_secret) is given.
       - Nothing is taken from the environment of Ansible. Credentials come into the cluster by these options, by Secrets
         that are there, or by the service account.
+      - Of a model on Kaggle give the version, too. Only the Pods find out which one is the newest, so a newer version alone
+        makes no new Job.
 """,
         CREDENTIALS_OPTION,
     )

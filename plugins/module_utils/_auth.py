@@ -12,6 +12,7 @@ through ``env_fallback``, because it must only count for its own type: ``AWS_URL
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -22,6 +23,7 @@ from ansible.module_utils.common.parameters import env_fallback
 
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.google import AUTH_KINDS, GoogleCredentials
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import find_token
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.kaggle import find_credentials
 
 Spec: t.TypeAlias = "dict[str, dict[str, t.Any]]"
 
@@ -29,6 +31,11 @@ HUGGINGFACE: Spec = {
     "endpoint": {"type": "str"},
     "token": {"type": "str", "no_log": True, "aliases": ["hf_token"]},
     "token_file": {"type": "path", "no_log": False},
+}
+KAGGLE: Spec = {  # beside endpoint, token and token_file
+    "username": {"type": "str"},
+    "key": {"type": "str", "no_log": True},
+    "kaggle_config": {"type": "path"},
 }
 S3: Spec = {
     "endpoint_url": {"type": "str", "aliases": ["aws_endpoint_url"]},
@@ -63,7 +70,7 @@ IBM_COS: Spec = {
 SOURCE: Spec = {
     "type": {
         "type": "str",
-        "choices": ["huggingface", "s3", "gcs", "ibm_cos", "local", "in_place"],
+        "choices": ["huggingface", "kaggle", "s3", "gcs", "ibm_cos", "local", "in_place"],
         "default": "huggingface",
     },
     "repo": {"type": "str"},
@@ -74,6 +81,7 @@ SOURCE: Spec = {
     "allow_patterns": {"type": "list", "elements": "str"},
     "ignore_patterns": {"type": "list", "elements": "str"},
     **HUGGINGFACE,
+    **KAGGLE,
     **S3,
     **GCS,
     **IBM_COS,
@@ -100,11 +108,16 @@ _REQUIRED_BY = {"session_token": ("access_key",)}
 SOURCE_OPTION: dict[str, t.Any] = {
     "type": "dict",
     "options": SOURCE,
-    "mutually_exclusive": [("token", "token_file"), *_EXCLUSIVE],
-    "required_together": _TOGETHER,
+    "mutually_exclusive": [
+        ("token", "token_file", "username", "kaggle_config"),
+        ("token", "token_file", "key", "kaggle_config"),
+        *_EXCLUSIVE,
+    ],
+    "required_together": [("username", "key"), *_TOGETHER],
     "required_by": _REQUIRED_BY,
     "required_if": [
         ("type", "huggingface", ("repo",)),
+        ("type", "kaggle", ("repo",)),
         ("type", "s3", ("bucket",)),
         ("type", "gcs", ("bucket",)),
         ("type", "ibm_cos", ("bucket",)),
@@ -173,6 +186,7 @@ _PASTED = (
     "api_key",
     "iam_token",
     "iam_refresh_token",
+    "key",
 )
 # Secrets that the libraries read from the environment themselves. They are kept out of results all the same.
 _SECRET_VARIABLES = (
@@ -198,7 +212,7 @@ _LIBRARIES = {
 def source_data(module: AnsibleModule, given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The engine's description of a source from the option ``source``.
 
-    :raises TransferError: the token cannot be read or is not one.
+    :raises TransferError: credentials cannot be read, or are none.
     """
     data = _complete(module, given, SOURCE)
     if data["type"] == "huggingface":
@@ -209,6 +223,11 @@ def source_data(module: AnsibleModule, given: t.Mapping[str, t.Any]) -> dict[str
             # Found in a file, in the environment, or without its white space: not the value that Ansible knows.
             module.no_log_values.add(token)
             data["token"] = token
+    elif data["type"] == "kaggle":
+        given = {key: data.pop(key, None) for key in ("token", "token_file", "username", "key")}
+        found = find_credentials(**given, config=data.pop("kaggle_config", None))
+        module.no_log_values.update(found.secrets)
+        data.update({key: value for key, value in dataclasses.asdict(found).items() if value})
     return data
 
 

@@ -15,7 +15,7 @@ version_added: 0.1.0
 author:
   - modelops.serving contributors (@modelops)
 description:
-  - Copies a model from the Hugging Face Hub, a bucket or a directory to one or more buckets and directories, reading
+  - Copies a model from the Hugging Face Hub, Kaggle, a bucket or a directory to one or more buckets and directories, reading
     the source once.
   - Every file is checked against the hash that the source gives for it, and again against what the destination says it
     holds. Only then a completion manifest is written, as the last object. A destination without one is not complete.
@@ -61,7 +61,8 @@ options:
   name:
     description:
       - Name of the model, which is also its path below the prefix of each destination.
-      - The repository id when missing, or the last part of the path of another source.
+      - The repository id when missing, the handle on Kaggle without its version, or the last part of the path of another
+        source.
       - Required for O(state=absent) when there is no O(source) to take it from.
     type: str
 notes:
@@ -107,6 +108,16 @@ EXAMPLES = r"""
       - type: gcs
         bucket: models-tpu
     prune: true
+
+- name: Copy a checkpoint from Kaggle, after its terms were accepted there
+  modelops.serving.model_sync:
+    source:
+      type: kaggle
+      repo: google/gemma/maxtext/7b-it/2
+      kaggle_config: ~/.kaggle/kaggle.json
+    destinations:
+      - type: gcs
+        bucket: models-tpu
 
 - name: Promote a model from one bucket to another
   modelops.serving.model_sync:

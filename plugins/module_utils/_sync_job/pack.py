@@ -17,7 +17,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors 
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.request import Options
 
 SECRETS_DIRECTORY = "/var/run/secrets/modelops.serving"
-# Access keys are no secrets, but they go with one.
+# Access keys and user names are no secrets, but they go with one.
 _CREDENTIALS = (
     "access_key",
     "secret_key",
@@ -27,8 +27,11 @@ _CREDENTIALS = (
     "api_key",
     "iam_token",
     "iam_refresh_token",
+    "username",
+    "key",
 )
-_ACCOUNT = "service_account_file"
+_ACCOUNT, _KAGGLE = "service_account_file", "kaggle_config"
+_FILES = (_ACCOUNT, _KAGGLE)  # stay files: the request has their paths
 # Ansible keeps aliases among the options, beside the names they stand for.
 _OPTIONS = {*SOURCE, *DESTINATION}
 
@@ -54,6 +57,11 @@ KEYS: dict[str, tuple[tuple[Key, ...], ...]] = {
     "ibm_cos": ((Key("IBMCLOUD_API_KEY", "api_key"),), _AWS_KEYS),
     "gcs": ((Key("key.json", _ACCOUNT),),),
     "huggingface": ((Key("token", "token"),),),
+    "kaggle": (
+        (Key("token", "token"),),
+        (Key("username", "username"), Key("key", "key")),
+        (Key("kaggle.json", _KAGGLE),),
+    ),
 }
 
 
@@ -110,6 +118,9 @@ def pack(given: t.Mapping[str, t.Any], where: str, parcel: Parcel, keys: t.Seque
     if contents is not None:
         text = contents if isinstance(contents, str) else json.dumps(contents)
         data[_ACCOUNT] = parcel.keep(f"{where}-{_ACCOUNT}", text)["from_file"]
+    if _KAGGLE in data:
+        text = _read(data[_KAGGLE], f"{_KAGGLE} of {what}")
+        data[_KAGGLE] = parcel.keep(f"{where}-{_KAGGLE}", text)["from_file"]
     if "ca_bundle" in data:
         parcel.files[f"{where}-ca.pem"] = _read(data["ca_bundle"], f"ca_bundle of {what}")
         data["ca_bundle"] = f"{CONFIG}/{where}-ca.pem"
@@ -117,7 +128,7 @@ def pack(given: t.Mapping[str, t.Any], where: str, parcel: Parcel, keys: t.Seque
         directory = parcel.mount(secret, where, [key.name for key in keys])
         for used in keys:
             path = f"{directory}/{used.name}"
-            data[used.option] = path if used.option == _ACCOUNT else {"from_file": path}
+            data[used.option] = path if used.option in _FILES else {"from_file": path}
     return data
 
 
@@ -166,7 +177,7 @@ def _refuse(data: t.Mapping[str, t.Any], what: str, secret: str | None) -> None:
             f"{what.capitalize()} has a profile, which a Pod does not have.",
             hint="Give access_key and secret_key, a credentials_secret, or a service account with a role of its own.",
         )
-    inline = [key for key in (*_CREDENTIALS, "token_file", "service_account_contents", _ACCOUNT) if key in data]
+    inline = [key for key in (*_CREDENTIALS, "token_file", "service_account_contents", *_FILES) if key in data]
     if secret is not None and inline:
         raise InputError(f"{what.capitalize()} has both {inline[0]} and credentials_secret.", hint="Give one of them.")
 

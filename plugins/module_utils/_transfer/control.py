@@ -59,7 +59,7 @@ class Control:
         if self._ends is not None and time.monotonic() > self._ends:
             raise DeadlineError(
                 f"The run did not finish within its deadline of {self._timeout:g} seconds.",
-                hint="Run it again: what has arrived is kept and not sent again. Raise the timeout for slow links.",
+                hint="Run it again: what was done is kept and not done again. Raise the timeout for slow links.",
             )
 
     def sleep(self, seconds: float) -> None:

@@ -33,7 +33,7 @@ class FileEntry:
     """One file at the source.
 
     ``id`` identifies the content as the source knows it (LFS SHA-256, git blob SHA-1, ETag, ...).
-    ``sha256`` and ``git_sha1`` are what the content must hash to, where the source says so.
+    ``sha256``, ``git_sha1``, ``md5`` and ``crc32c`` are what the content must hash to, where the source says so.
     ``version`` pins the bytes while they are read (ETag or generation; empty when the id does).
     """
 
@@ -43,6 +43,8 @@ class FileEntry:
     sha256: str | None = None
     git_sha1: str | None = None
     version: str = ""
+    md5: str | None = None
+    crc32c: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

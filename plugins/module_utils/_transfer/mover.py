@@ -25,7 +25,7 @@ import typing as t
 
 from .control import Control
 from .errors import IntegrityError, NotFoundError, StoppedError, StoreError, TransferError
-from .hashing import HashLane, ResumableSha256, can_resume_sha256
+from .hashing import HashLane, can_resume, hashed_bytes
 from .meter import Meter
 from .model import FileEntry, ManifestFile, parse_json
 from .prefix import UPLOADS
@@ -160,7 +160,7 @@ class Mover:
             len(self._small) + sum(file.count for file in self._large),
         )
         self._crash: BaseException | None = None
-        can_resume_sha256()  # found out once, before the threads ask all at the same time
+        can_resume()  # found out once, before the threads ask all at the same time
         meter.bytes_total = sum(file.entry.size for file in files)
         meter.files_total = len(files)
 
@@ -448,11 +448,11 @@ def _read_ledger(data: bytes) -> dict[str, t.Any] | None:
 
 def _state(known: t.Mapping[str, t.Any], file: _File) -> tuple[int, bytes] | None:
     """The hash as an earlier run left it, if it can be continued here."""
-    if not known["state"] or not can_resume_sha256() or file.entry.git_sha1 is not None:
+    if not known["state"]:
         return None
     try:
         state = base64.b64decode(known["state"], validate=True)
-        if ResumableSha256(state).length == known["hashed"] * file.part_size:
+        if hashed_bytes(file.entry, state) == known["hashed"] * file.part_size:
             return int(known["hashed"]), state
     except (ValueError, TypeError):
         pass

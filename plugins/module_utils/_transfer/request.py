@@ -120,8 +120,33 @@ def build_source(data: Data, control: Control, *, pool_size: int = 16) -> tuple[
             HubOptions(
                 repo=options.need("repo"),
                 revision=options.take("revision", "main"),
-                endpoint=options.take("endpoint") or _environment_endpoint() or DEFAULT_ENDPOINT,
+                endpoint=options.take("endpoint") or _environment_endpoint("HF_ENDPOINT") or DEFAULT_ENDPOINT,
                 token=token,
+                allow_patterns=allow,
+                ignore_patterns=ignore,
+                validate_certs=options.take("validate_certs", True),
+                ca_bundle=options.take("ca_bundle"),
+                pool_size=pool_size,
+            ),
+            control,
+        )
+    elif kind == "kaggle":
+        from .kaggle import DEFAULT_ENDPOINT as KAGGLE
+        from .kaggle import KaggleOptions, KaggleSource, find_credentials, split_handle
+
+        repo, version = split_handle(options.need("repo"))
+        source = KaggleSource(
+            KaggleOptions(
+                repo=repo,
+                version=version,
+                endpoint=options.take("endpoint") or _environment_endpoint("KAGGLE_API_ENDPOINT") or KAGGLE,
+                credentials=find_credentials(
+                    token=options.take("token"),
+                    token_file=options.take("token_file"),
+                    username=options.take("username"),
+                    key=options.take("key"),
+                    config=options.take("kaggle_config"),
+                ),
                 allow_patterns=allow,
                 ignore_patterns=ignore,
                 validate_certs=options.take("validate_certs", True),
@@ -184,13 +209,15 @@ def build_store(data: Data, control: Control, *, name: str, pool_size: int = 16)
 
 
 def default_name(data: Data) -> str:
-    """The model's name when none is given: the repository id, or the last part of the source's path.
+    """The model's name when none is given: repository id, handle without version, or last part of the source's path.
 
     :raises InputError: the source has no name of its own.
     """
     kind = _kind(data, "huggingface", "The source")
     if kind == "huggingface":
         name = data.get("repo") or ""
+    elif kind == "kaggle":  # the versions of a model are in one place, as the commits of a repository are
+        name = "/".join(str(data.get("repo") or "").split("/")[:4])
     elif kind == IN_PLACE:
         name = ""
     elif kind == "local":
@@ -212,10 +239,10 @@ def _check_endpoint(value: str, where: str) -> None:
         raise InputError(f"{where} holds a user name or password.", hint="Give credentials by their own options.")
 
 
-def _environment_endpoint() -> str | None:
-    value = os.environ.get("HF_ENDPOINT")
+def _environment_endpoint(name: str) -> str | None:
+    value = os.environ.get(name)
     if value:
-        _check_endpoint(value, "HF_ENDPOINT")
+        _check_endpoint(value, name)
     return value
 
 
@@ -254,5 +281,5 @@ _OBJECT_STORES: dict[str, t.Callable[[Options, Control, str, int], Store]] = {
     "gcs": _gcs,
     "ibm_cos": _ibm_cos,
 }
-SOURCES = ("huggingface", "local", IN_PLACE, *_OBJECT_STORES)
+SOURCES = ("huggingface", "kaggle", "local", IN_PLACE, *_OBJECT_STORES)
 DESTINATIONS = ("local", *_OBJECT_STORES)

@@ -7,7 +7,7 @@
 A request is a mapping::
 
     name: google/gemma-3-1b-it          # default: the source's own name
-    source: {type: huggingface, repo: google/gemma-3-1b-it, revision: main}   # or s3, gcs, local, in_place
+    source: {type: huggingface, repo: google/gemma-3-1b-it, revision: main}   # or kaggle, s3, gcs, local, in_place
     destinations: [{type: s3, bucket: models, prefix: models}]
     options: {prune: false, timeout: 3600, ...}   # fields of SyncOptions and of Control
     notify: [{type: webhook, url: ...}]           # hooks, see notify.py; used by run_job only

@@ -253,8 +253,10 @@ class Body:
             raise network_error(error, self._what) from error
 
     def __exit__(self, *_exc: object) -> None:
-        # A body that was not read to its end must not go back to the pool.
-        if not self._done and self._response.length_remaining != 0:
+        # A body that was not read to its end must not go back to the pool: not even an empty one, of a redirect.
+        if not self._done and self._response.length_remaining == 0:
+            self._response.read()
+        elif not self._done:
             self._response.close()
         self._response.release_conn()
 

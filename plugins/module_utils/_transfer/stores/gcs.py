@@ -107,10 +107,9 @@ class GcsOptions:
 # -- CRC32C ----------------------------------------------------------------------------------------------------
 
 
-def crc32c(data: memoryview) -> int:
-    """CRC32C of some bytes."""
+def crc32c(data: memoryview, value: int = 0) -> int:
+    """CRC32C of some bytes that follow on those with the CRC32C ``value``."""
     extend = require_package("google_crc32c", "google-crc32c").extend
-    value = 0
     # The extension takes nothing but bytes; pieces that fit the processor's cache make the copy nearly free.
     for start in range(0, len(data), 1 << 16):
         value = extend(value, bytes(data[start : start + (1 << 16)]))

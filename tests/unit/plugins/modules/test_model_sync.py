@@ -334,6 +334,34 @@ def test_tokens_are_stripped_and_hidden(request_of, monkeypatch, tmp_path, how):
     assert token not in json.dumps(found["result"])
 
 
+@pytest.mark.parametrize("how", ["token", "token_file", "pair", "kaggle_config", "environment"])
+def test_credentials_of_kaggle_are_stripped_and_hidden(request_of, monkeypatch, tmp_path, how):
+    secret, pair = "canary" * 5, {"username": "ada", "key": "canary" * 5}
+    path = tmp_path / "file"
+    path.write_text(json.dumps(pair) if how == "kaggle_config" else f"{secret}\n")
+    given = {
+        "token": {"token": f" {secret}\n"},
+        "pair": {**pair, "key": f"{secret}\n"},
+        "token_file": {"token_file": str(path)},
+        "kaggle_config": {"kaggle_config": str(path)},
+        "environment": {},
+    }
+    monkeypatch.setenv("HF_TOKEN", "of-the-hub")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", secret if how == "environment" else "not-this-one")
+    shown = {}
+
+    def explain(module, error):
+        shown["censored"] = secret in module.no_log_values
+        module.fail_json(msg=f"Kaggle said: {secret}")
+
+    monkeypatch.setattr(model_sync, "fail", explain)
+    source = {"type": "kaggle", "repo": "a/b/c/d/1"}
+    found = request_of({**source, **given[how]}, S3)
+    assert found["source"] == {**source, **(pair if how in ("pair", "kaggle_config") else {"token": secret})}
+    assert shown["censored"]
+    assert secret not in json.dumps(found["result"])
+
+
 def test_pasted_keys_are_stripped(request_of):
     found = request_of(HUB, {**S3, "access_key": "AKIA\n", "secret_key": " secret-of-a-test\n"})
     assert {key: found["destinations"][0][key] for key in KEYS} == KEYS

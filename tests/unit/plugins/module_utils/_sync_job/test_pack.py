@@ -14,11 +14,13 @@ from ansible_collections.modelops.serving.plugins.module_utils._sync_job.build i
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.pack import KEYS
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.spec import Features
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import InputError
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.request import DESTINATIONS
 from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._sync_job import options
 
 CANARY = "canary-5bd7"
 PLACES = {
     "huggingface": {"type": "huggingface", "repo": "a/b"},
+    "kaggle": {"type": "kaggle", "repo": "a/b/c/d"},
     "s3": {"type": "s3", "bucket": "models", "prefix": "a"},
     "gcs": {"type": "gcs", "bucket": "models", "prefix": "a"},
     "ibm_cos": {"type": "ibm_cos", "bucket": "models", "prefix": "a"},
@@ -26,6 +28,7 @@ PLACES = {
 # Beside each other, as they have to be given.
 CREDENTIALS = {
     "huggingface": [("token",), ("hf_token",), ("token_file",)],
+    "kaggle": [("token",), ("token_file",), ("username", "key"), ("kaggle_config",)],
     "s3": [
         ("access_key", "secret_key", "session_token"),
         ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
@@ -59,7 +62,7 @@ def values_for(keys, tmp_path):
     values = {}
     for key in keys:
         values[key] = f"{CANARY}-{key}"
-        if key in ("token_file", "service_account_file"):
+        if key in ("token_file", "service_account_file", "kaggle_config"):
             path = tmp_path / key
             path.write_text(f"{CANARY}-{key}\n")
             values[key] = str(path)
@@ -83,7 +86,7 @@ def test_credentials_of_a_source(kind, keys, tmp_path):
     assert_only_in_the_secret(objects, [f"{CANARY}-{key}" for key in keys])
 
 
-@pytest.mark.parametrize(("kind", "keys"), [case for case in CASES if case[0] != "huggingface"])
+@pytest.mark.parametrize(("kind", "keys"), [case for case in CASES if case[0] in DESTINATIONS])
 def test_credentials_of_a_destination(kind, keys, tmp_path):
     values = values_for(keys, tmp_path)
     plain = {"bucket": "other", "access_key": "k2", "secret_key": f"{CANARY}-of-the-other"}
@@ -219,6 +222,27 @@ def test_both_a_secret_and_credentials_are_too_much(kind, keys, tmp_path):
     source = {**PLACES[kind], **values_for(keys, tmp_path), "credentials_secret": "mine"}
     with pytest.raises(InputError, match=r"The source has both .* and credentials_secret"):
         options.assembled(secrets, name="n", source=source)
+
+
+@pytest.mark.parametrize(
+    ("there", "used"),
+    [
+        (("username", "key", "other"), ("username", "key")),
+        (("username", "key", "token"), ("token",)),
+        (("kaggle.json",), ("kaggle_config",)),
+    ],
+)
+def test_the_keys_of_a_secret_for_kaggle(there, used):
+    given = {**PLACES["kaggle"], "credentials_secret": "mine"}
+    spec = options.assembled({"mine": dict.fromkeys(there, CANARY)}, source=given).spec
+    (mount,) = spec.mounts
+    files = {"username": "username", "key": "key", "token": "token", "kaggle_config": "kaggle.json"}
+    values = {name: f"{mount.directory}/{files[name]}" for name in used}
+    assert spec.request["source"] == {
+        **PLACES["kaggle"],
+        **{name: path if name == "kaggle_config" else {"from_file": path} for name, path in values.items()},
+    }
+    assert CANARY not in json.dumps(build(spec, b"", [], Features()))
 
 
 def test_a_type_without_credentials():

@@ -65,6 +65,10 @@ def git_sha1(data):
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
+def md5(data):
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
 def wait_for(condition):
     """Wait until other threads have made it true; fail after some seconds."""
     end = time.monotonic() + 10
@@ -112,7 +116,7 @@ class MemorySource(Source):
 
     ``serve`` may alter the bytes of a file; ``cuts`` holds, by first byte, where a body ends early, once.
 
-    :param promise: which hash the source knows beforehand: ``sha256``, ``git_sha1`` or None.
+    :param promise: which hash the source knows beforehand: ``sha256``, ``git_sha1``, ``md5`` or None.
     """
 
     def __init__(self, files, *, revision=None, promise="sha256", chunk=1 << 16):
@@ -140,9 +144,10 @@ class MemorySource(Source):
             return FileEntry(
                 path,
                 len(data),
-                hashlib.md5(data, usedforsecurity=False).hexdigest(),
+                md5(data),
                 sha256=sha256(data) if self.promise == "sha256" else None,
                 git_sha1=git_sha1(data) if self.promise == "git_sha1" else None,
+                md5=md5(data) if self.promise == "md5" else None,
             )
 
         files = tuple(one(path, data) for path, data in sorted(self.files.items()))

@@ -179,7 +179,7 @@ def test_the_deadline_ends_the_run_with_what_to_do(clock):
     clock.now += 0.001
     with pytest.raises(DeadlineError, match="deadline of 60 seconds") as caught:
         control.check()
-    assert "kept and not sent again" in caught.value.hint
+    assert "kept and not done again" in caught.value.hint
 
 
 def test_the_deadline_cuts_a_pause_short(clock):

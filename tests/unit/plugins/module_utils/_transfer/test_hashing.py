@@ -22,20 +22,23 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors 
 )
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.hashing import (
     HashLane,
+    ResumableMd5,
     ResumableSha256,
-    can_resume_sha256,
+    can_resume,
     git_blob_hasher,
+    hashed_bytes,
     sha256_hasher,
 )
 from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._transfer.fakes import (
     entry,
     git_sha1,
+    md5,
     properties,
     sha256,
     some_bytes,
 )
 
-needs_libcrypto = pytest.mark.skipif(not can_resume_sha256(), reason="no libcrypto with SHA256_Init")
+needs_libcrypto = pytest.mark.skipif(not can_resume(), reason="no libcrypto with SHA256_Init")
 
 
 def view(data):
@@ -58,14 +61,24 @@ def state_after(data):
 @needs_libcrypto
 @properties
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=4))
-def test_a_resumed_sha256_equals_hashlib_wherever_it_was_put_down(data, cuts):
+def test_a_resumed_hash_equals_hashlib_wherever_it_was_put_down(data, cuts):
     cuts = sorted(min(cut, len(data)) for cut in cuts)
-    hasher = ResumableSha256()
-    for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
-        hasher = ResumableSha256(hasher.state())
-        hasher.update(view(data[start:end]))
-        assert hasher.length == end
-        assert hasher.hexdigest() == sha256(data[:end])
+    for kind, known in ((ResumableSha256, sha256), (ResumableMd5, md5)):
+        hasher = kind()
+        for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
+            hasher = kind(hasher.state())
+            hasher.update(view(data[start:end]))
+            assert hasher.length == end
+            assert hasher.hexdigest() == known(data[:end])
+
+
+@needs_libcrypto
+def test_a_state_of_md5_that_would_write_beyond_its_memory_is_refused():
+    state = ResumableMd5().state()
+    assert len(state) == 92
+    for wrong in (state[:-4] + struct.pack("=I", 64), state + b"\0", state[1:], state_after(b"")):
+        with pytest.raises(ValueError, match="MD5_CTX"):
+            ResumableMd5(wrong)
 
 
 @needs_libcrypto
@@ -127,9 +140,9 @@ def test_a_state_of_a_few_bytes_is_refused(state):
 
 def test_without_libcrypto_hashlib_takes_over_and_nothing_can_be_resumed(monkeypatch):
     monkeypatch.setattr(hashing, "_libcrypto", lambda: None)
-    can_resume_sha256.cache_clear()
+    can_resume.cache_clear()
     try:
-        assert not can_resume_sha256()
+        assert not can_resume()
         with pytest.raises(OSError, match="SHA256_Init"):
             ResumableSha256()
         hasher = sha256_hasher()
@@ -140,7 +153,7 @@ def test_without_libcrypto_hashlib_takes_over_and_nothing_can_be_resumed(monkeyp
         assert lane.snapshots() == {}
         assert lane.finish() == sha256(b"abc")
     finally:
-        can_resume_sha256.cache_clear()
+        can_resume.cache_clear()
 
 
 # -- git -------------------------------------------------------------------------------------------------------
@@ -195,20 +208,32 @@ def test_parts_that_threads_bring_in_any_order_give_the_digest(seed, promise):
 
 
 @needs_libcrypto
+@pytest.mark.parametrize("promise", [{}, {"md5": md5(some_bytes(1050))}], ids=["SHA-256", "and MD5"])
 @pytest.mark.parametrize("every", [1, 2, 3, 8])
-def test_a_lane_goes_on_from_every_snapshot_to_the_same_digest(every):
+def test_a_lane_goes_on_from_every_snapshot_to_the_same_digest(every, promise):
     data = some_bytes(1050)
     parts = in_parts(data, 100)
-    first = lane_of(data, every=every)
+    first = lane_of(data, every=every, **promise)
     for index, part in enumerate(parts):
         first.add(index, part)
     snapshots = first.snapshots()
     assert list(snapshots) == list(range(every, len(parts) + 1, every))
     for count, state in snapshots.items():
-        again = lane_of(data, start=count, state=state, sha256=sha256(data))
+        assert hashed_bytes(entry(size=len(data), **promise), state) == min(count * 100, len(data))
+        again = lane_of(data, start=count, state=state, sha256=sha256(data), **promise)
         for index in range(count, len(parts)):
             again.add(index, parts[index])
         assert again.finish() == sha256(data)
+
+
+@needs_libcrypto
+def test_a_state_is_only_good_for_the_hashes_of_its_file():
+    one, both = state_after(b"abc"), state_after(b"abc") + ResumableMd5().state()
+    assert hashed_bytes(entry(), one) == 3
+    promises = [{"md5": "0"}, {"git_sha1": "0"}, {"crc32c": "0"}]
+    for state, promise in [(both, {}), (both, promises[0]), *((one, promise) for promise in promises)]:
+        with pytest.raises(ValueError, match=r"CTX|not a state to go on from"):
+            hashed_bytes(entry(**promise), state)
 
 
 def test_a_file_named_by_git_is_not_snapshotted_for_its_sha1_cannot_be_resumed():
@@ -221,7 +246,8 @@ def test_a_file_named_by_git_is_not_snapshotted_for_its_sha1_cannot_be_resumed()
 
 
 @pytest.mark.parametrize(
-    ("promise", "name", "make"), [("sha256", "SHA-256", sha256), ("git_sha1", "git blob SHA-1", git_sha1)]
+    ("promise", "name", "make"),
+    [("sha256", "SHA-256", sha256), ("git_sha1", "git blob SHA-1", git_sha1), ("md5", "MD5", md5)],
 )
 def test_other_content_than_promised_names_what_was_expected_and_what_came(promise, name, make):
     lane = HashLane(entry("dir/a.bin", 3, **{promise: make(b"abc")}), Control(), start=0, state=None, snapshot_every=1)
@@ -230,6 +256,23 @@ def test_other_content_than_promised_names_what_was_expected_and_what_came(promi
         lane.finish()
     assert caught.value.message == f"dir/a.bin: {name} is {make(b'abX')}, the source promised {make(b'abc')}."
     assert "Nothing was published" in caught.value.hint
+
+
+def test_crc32c_is_checked_over_all_parts():
+    pytest.importorskip("google_crc32c")
+    for promised, data in (
+        ("e3069283", b"123456789"),
+        ("00000000", b""),
+    ):  # https://reveng.sourceforge.io/crc-catalogue/
+        lane = lane_of(data, crc32c=promised)
+        for index, part in enumerate(in_parts(data, 4)):
+            lane.add(index, part)
+        assert lane.finish() == sha256(data)
+        assert lane.snapshots() == {}
+    lane = lane_of(b"123456780", crc32c="e3069283")
+    lane.add(0, view(b"123456780"))
+    with pytest.raises(IntegrityError, match=r"CRC32C is .*, the source promised e3069283"):
+        lane.finish()
 
 
 def test_both_promises_are_checked():

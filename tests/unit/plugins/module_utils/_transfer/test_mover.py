@@ -24,7 +24,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors 
     StoreError,
     TransientError,
 )
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.hashing import can_resume_sha256
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.hashing import can_resume
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.mover import Target, drop_ledgers, ledger_path
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.paths import MANIFEST
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.prefix import PENDING, UPLOADS
@@ -204,7 +204,7 @@ def damaged(path, data):
     return data[:-1] + bytes([data[-1] ^ 1])
 
 
-@pytest.mark.parametrize("promise", ["sha256", "git_sha1"])
+@pytest.mark.parametrize("promise", ["sha256", "git_sha1", "md5"])
 @pytest.mark.parametrize("size", [10_500, 1500, 1000, 1], ids=["many parts", "two parts", "one part", "one byte"])
 def test_other_bytes_than_promised_are_never_published(promise, size):
     stores = [MemoryStore(name="one"), MemoryStore(name="two")]
@@ -349,7 +349,7 @@ def interrupted(store, source, *, after=7000, until=None, **options):
         uploads = store.bucket.open_uploads.values()
         count = sum(len(upload.parts) for upload in uploads)
         noted = json.loads(store.everything[LEDGER])["hashed"]
-        resumable = can_resume_sha256() and source.promise != "git_sha1"
+        resumable = can_resume() and source.promise != "git_sha1"
         return count == after // 1000 and noted == (count // 2 * 2 if resumable else 0)
 
     def refuse(item, start, end):
@@ -375,8 +375,8 @@ def finish(store, source, **options):
     return result.targets[0]
 
 
-@pytest.mark.skipif(not can_resume_sha256(), reason="no libcrypto with SHA256_Init")
-@pytest.mark.parametrize("promise", ["sha256", None])
+@pytest.mark.skipif(not can_resume(), reason="no libcrypto with SHA256_Init")
+@pytest.mark.parametrize("promise", ["sha256", "md5", None])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_resumed_file_is_neither_read_nor_sent_again(promise, workers):
     store = MemoryStore()
@@ -387,7 +387,7 @@ def test_a_resumed_file_is_neither_read_nor_sent_again(promise, workers):
     assert target.bytes_sent == len(BIG) - 7000
 
 
-@pytest.mark.skipif(not can_resume_sha256(), reason="no libcrypto with SHA256_Init")
+@pytest.mark.skipif(not can_resume(), reason="no libcrypto with SHA256_Init")
 def test_a_resumed_file_is_read_from_the_last_checkpoint_on():
     store = MemoryStore()
     interrupted(store, source_of())
@@ -452,7 +452,7 @@ def abort(store, ledger):
     return json.dumps(ledger).encode()
 
 
-needs_state = pytest.mark.skipif(not can_resume_sha256(), reason="no libcrypto with SHA256_Init")
+needs_state = pytest.mark.skipif(not can_resume(), reason="no libcrypto with SHA256_Init")
 
 
 @pytest.mark.parametrize(
@@ -546,7 +546,7 @@ def test_a_state_of_other_content_is_found_by_the_promised_hash():
     finish(store, source_of())
 
 
-@pytest.mark.parametrize("promise", ["sha256", "git_sha1"])
+@pytest.mark.parametrize("promise", ["sha256", "git_sha1", "md5"])
 def test_a_part_of_another_size_does_not_count_as_arrived(promise):
     store = MemoryStore()
     interrupted(store, source_of(promise))

@@ -24,7 +24,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors 
     StoreError,
     TransientError,
 )
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.hashing import can_resume_sha256
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.hashing import can_resume
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.model import Manifest, ManifestFile
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.paths import CONTROL, MANIFEST
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.prefix import LEASE, PENDING
@@ -874,7 +874,7 @@ def test_progress_goes_through_the_phases_and_ends_complete():
 
 
 def test_progress_of_a_resumed_run_counts_what_is_there():
-    if not can_resume_sha256():
+    if not can_resume():
         pytest.skip("no libcrypto with SHA256_Init")
     store, source, reports = MemoryStore(), model(), []
     store.broken("put_part", StoreError("The disk is full."))

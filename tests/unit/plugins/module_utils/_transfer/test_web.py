@@ -492,6 +492,9 @@ class Response:
         if self.error:
             raise self.error
 
+    def read(self):
+        self.calls.append("read")
+
     def close(self):
         self.calls.append("close")
 
@@ -513,6 +516,13 @@ def test_a_body_that_was_not_read_to_its_end_takes_its_connection_with_it(remain
     with Body(response, "a.bin") as chunks:
         next(chunks)
     assert response.calls == ["close", "release"]
+
+
+def test_an_empty_body_is_read_before_others_get_its_connection():
+    response = Response([])
+    with Body(response, "a.bin"):
+        pass
+    assert response.calls == ["read", "release"]
 
 
 def test_a_body_that_breaks_is_transient():
