@@ -55,6 +55,11 @@ class GoogleClient:
         self._web = WebClient(control, pool_size=2, validate_certs=validate_certs, ca_bundle=ca_bundle)
         self._auth = GoogleAuth(credentials.resolved(), self._web, scope=_SCOPE)
 
+    @property
+    def control(self) -> Control:
+        """Deadline and pauses of the run."""
+        return self._control
+
     def endpoint(self, api: str) -> str:
         """Where an API is reached.
 
@@ -86,7 +91,8 @@ class GoogleClient:
         :returns: the answer, empty when there is none.
         :raises AccessError: 401, 403. :raises NotFoundError: 404. :raises ConflictError: 409, 412.
         :raises InputError: 400 INVALID_ARGUMENT. :raises StoreError: any other refusal.
-        :raises TransientError: no usable answer, with ``once`` it may have been carried out.
+        :raises RateLimitError: 429, to the end. :raises TransientError: no usable answer; with ``once`` it may have been
+            carried out.
         """
         url = f"{self.endpoint(api)}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
         fields = {"accept": "application/json", **(headers or {})}
@@ -98,7 +104,7 @@ class GoogleClient:
         def send(authorization: t.Mapping[str, str]) -> tuple[int, t.Mapping[str, str], bytes]:
             return self._web.fetch(method, url, headers={**fields, **authorization}, body=data)
 
-        again = _TooManyError if once else TransientError
+        again = RateLimitError if once else TransientError
         attempt = 0
         while True:
             self._control.check()
@@ -115,7 +121,7 @@ class GoogleClient:
                 self._control.pause(attempt, error)
 
 
-class _TooManyError(TransientError):
+class RateLimitError(TransientError):
     """429: for certain not carried out."""
 
 
@@ -144,7 +150,7 @@ def _refusal(api: str, status: int, content: bytes, headers: t.Mapping[str, str]
         reason, message, details = "", f"HTTP {status}", []
     told = f"Google refused to {what}: {message.strip().splitlines()[0].rstrip('.')} ({reason or status})."
     if status in RETRY_STATUS or status > 504:
-        kind = _TooManyError if status == 429 else TransientError
+        kind = RateLimitError if status == 429 else TransientError
         return kind(told, retry_after=retry_after(headers), hint="Try again later.")
     if status == 401:
         return AccessError(told, hint="Renew the access token, or log in again.")
