@@ -13,7 +13,7 @@ options:
   timeout:
     description:
       - Seconds after which the whole run fails. There is no limit when it is missing.
-      - What has arrived by then is kept, so that the next run goes on from there.
+      - What was done by then is kept, so that the next run goes on from there.
     type: float
   stall_timeout:
     description:

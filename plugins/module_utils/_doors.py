@@ -20,6 +20,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._gcp.client impor
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import KubeError
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.control import Control
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import InputError, TransferError
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import find_token
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.run import describe_error
 
 SYNC: dict[str, dict[str, t.Any]] = {
@@ -47,6 +48,21 @@ def sync_options(module: AnsibleModule) -> dict[str, t.Any]:
 def control_options(module: AnsibleModule) -> dict[str, t.Any]:
     """The engine's limits of one run from the module's options."""
     return {key: module.params[key] for key in ("timeout", "stall_timeout", "attempts")}
+
+
+def hub_token(module: AnsibleModule) -> str | None:
+    """The token that the options HUGGINGFACE of :mod:`_auth` or the environment give; kept out of everything from here on.
+
+    :raises InputError: it cannot be read or is not one.
+    """
+    # Nothing but white space is no secret, and would make every message unreadable.
+    module.no_log_values.difference_update([value for value in module.no_log_values if not value.strip()])
+    token, warning = find_token(module.params["token"], module.params["token_file"])
+    if token:
+        module.no_log_values.add(token)
+    if warning:
+        module.warn(warning)
+    return token
 
 
 def google_client(module: AnsibleModule) -> GoogleClient:

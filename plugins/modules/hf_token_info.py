@@ -190,11 +190,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.modelops.serving.plugins.module_utils import _auth
-from ansible_collections.modelops.serving.plugins.module_utils._doors import control_options, fail
+from ansible_collections.modelops.serving.plugins.module_utils._doors import control_options, fail, hub_token
 from ansible_collections.modelops.serving.plugins.module_utils._hub.token import TokenInfo, look_up
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.control import Control
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import TransferError
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import DEFAULT_ENDPOINT, find_token
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import DEFAULT_ENDPOINT
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -207,21 +207,6 @@ def argument_spec() -> dict[str, t.Any]:
         **_auth.HUGGINGFACE,
         **_auth.CONTROL,
     }
-
-
-def find(module: AnsibleModule) -> str | None:
-    """The token, which from here on is kept out of everything the module says.
-
-    :raises InputError: it cannot be read or is not one.
-    """
-    # Nothing but white space is no secret, and would make every message unreadable.
-    module.no_log_values.difference_update([value for value in module.no_log_values if not value.strip()])
-    token, warning = find_token(module.params["token"], module.params["token_file"])
-    if token:
-        module.no_log_values.add(token)
-    if warning:
-        module.warn(warning)
-    return token
 
 
 def report(info: TokenInfo) -> dict[str, t.Any]:
@@ -246,7 +231,7 @@ def main() -> None:
     try:
         info = look_up(
             endpoint=params["endpoint"] or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT,
-            token=find(module),
+            token=hub_token(module),
             models=params["models"],
             control=Control(**control_options(module)),
             validate_certs=params["validate_certs"],

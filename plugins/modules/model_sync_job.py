@@ -65,7 +65,8 @@ options:
   name:
     description:
       - Name of the model, which is also its path below the prefix of each destination.
-      - The repository id when missing, or the last part of the path of another source.
+      - The repository id when missing, the handle on Kaggle without its version, or the last part of the path of another
+        source.
     type: str
   namespace:
     description:
@@ -126,6 +127,58 @@ options:
         description:
           - Absolute path of the file with O(token_secret.mount=custom).
         type: str
+  token_secret_provider_class:
+    description:
+      - C(SecretProviderClass) in the namespace with the access token of the Hub, such as
+        M(modelops.serving.secret_provider_class) makes, in place of O(token_secret). The token comes into the Pod when it
+        starts, and is in no Secret of the cluster.
+      - The service account of the Pods needs the right to read it. On GKE that is C(roles/secretmanager.secretAccessor) for
+        the principal of O(service_account) in this namespace, which has to be one that is there already or the one that is
+        made under the name of the Job.
+      - Nobody but the Pods sees this token. So the commit of a branch is looked up by them, which means that a branch that
+        moved is not noticed here, and O(check_token) checks nothing. Give the revision of the source, or O(run=always).
+    type: dict
+    version_added: 0.3.0
+    suboptions:
+      name:
+        description:
+          - Name of the class.
+        type: str
+        default: huggingface-token-read
+      provider:
+        description:
+          - Provider of the class, which says what CSI driver mounts it. V(gke) is the managed add-on of GKE, V(aws) the AWS
+            Secrets and Configuration Provider.
+        type: str
+        choices: [gke, aws]
+        required: true
+      paths:
+        description:
+          - The files of the class that hold the token. The one that O(token_secret_provider_class.mount) needs has to be
+            among them.
+        type: list
+        elements: str
+        default: [token, HUGGINGFACE_TOKEN]
+      mount:
+        description:
+          - How the Pod gets it, as for O(token_secret.mount).
+        type: str
+        choices: [standard, jetstream_pytorch, custom]
+        default: standard
+      path:
+        description:
+          - Absolute path of the file with O(token_secret_provider_class.mount=custom).
+        type: str
+  check_token:
+    description:
+      - Whether the Hub is asked, before a Job is created or replaced, if the token may read the model. When it may not,
+        because the model is gated or not there or the token was revoked, nothing is created, and the message says why and
+        what to do. A Hub that cannot be reached from here is a warning.
+      - Needs a token that is known here, from the source or from a Secret. With O(schedule) and O(render_to) nothing is
+        checked.
+    type: bool
+    default: true
+    version_added: 0.3.0
   parallelism:
     description:
       - How many Pods share the files of the model, in one Indexed Job. The copy is complete when the last of them has
@@ -307,6 +360,20 @@ EXAMPLES = r"""
     data_connection: demo-models
     storage_config: storage-config
 
+- name: Take the token from Google Secret Manager, for Pods on GKE
+  modelops.serving.model_sync_job:
+    namespace: models
+    source:
+      repo: google/gemma-3-1b-it
+      revision: dcc83ea841ab6100d6b47a070329e1ba4cf78752
+    token_secret_provider_class:
+      name: huggingface-token-read
+      provider: gke
+    service_account: model-sync
+    destinations:
+      - type: gcs
+        bucket: models-tpu
+
 - name: Keep a copy current, and tell Slack when that fails
   modelops.serving.model_sync_job:
     namespace: models
@@ -411,6 +478,7 @@ from ansible_collections.modelops.serving.plugins.module_utils import _auth
 from ansible_collections.modelops.serving.plugins.module_utils._doors import SYNC, control_options, fail, sync_options
 from ansible_collections.modelops.serving.plugins.module_utils._kube import auth
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import KubeError
+from ansible_collections.modelops.serving.plugins.module_utils._mounts import PATHS
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.door import Door
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.spec import IMAGE
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import TransferError
@@ -446,6 +514,23 @@ def argument_spec() -> dict[str, t.Any]:
             },
             "required_if": [("mount", "custom", ("path",))],
         },
+        "token_secret_provider_class": {
+            "type": "dict",
+            "no_log": False,
+            "options": {
+                "name": {"type": "str", "default": "huggingface-token-read"},
+                "provider": {"type": "str", "choices": ["gke", "aws"], "required": True},
+                "paths": {"type": "list", "elements": "str", "default": [*PATHS]},
+                "mount": {
+                    "type": "str",
+                    "choices": ["standard", "jetstream_pytorch", "custom"],
+                    "default": "standard",
+                },
+                "path": {"type": "str"},
+            },
+            "required_if": [("mount", "custom", ("path",))],
+        },
+        "check_token": {"type": "bool", "default": True, "no_log": False},
         "parallelism": {"type": "int", "default": 1},
         "schedule": {"type": "str"},
         "suspend": {"type": "bool", "default": False},
@@ -484,7 +569,11 @@ def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
         argument_spec=argument_spec(),
-        mutually_exclusive=[("source", "source_secret"), ("destinations", "data_connection")],
+        mutually_exclusive=[
+            ("source", "source_secret"),
+            ("destinations", "data_connection"),
+            ("token_secret", "token_secret_provider_class"),
+        ],
         required_one_of=[("name", "source", "job_name")],
         required_if=[("state", "present", ("source", "source_secret"), True), ("argo", True, ("render_to",))],
         required_by={"storage_config": ("data_connection",)},

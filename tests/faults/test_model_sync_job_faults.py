@@ -100,34 +100,72 @@ def test_wrong_keys_a_retry_and_the_right_ones(jobs, playbooks, small, sync):
     sync.assert_complete()
 
 
-def test_models_that_may_not_be_read(jobs, playbooks, hub):
+def test_no_job_for_a_token_that_may_not_read_the_model(jobs, playbooks, small, hub, api_proxy):
+    gated, private = "local/gated-llama", "local/private-llama"
+    jobs.secret("stranger", {"token": hub.tokens["stranger"]})
+    jobs.secret("revoked", {"token": hub.tokens["revoked"]})
+    review = {"X-Error-Code": "GatedRepo"}
+    message = "Your request to access model local/gated-llama is awaiting a review from the repo authors."
+
+    def task(repo, secret, **more):
+        return {**jobs.task(source={"repo": repo}, token_secret={"name": secret}), **IGNORE, **more}
+
+    by_value = {"repo": gated, "token": hub.tokens["stranger"]}
+    cases = [
+        (task(gated, "stranger"), "is gated and this token's account has no access", f"/{gated}"),
+        (task(gated, "stranger", check_mode=True), "is gated and this token's account has no access", f"/{gated}"),
+        ({**jobs.task(source=by_value), **IGNORE}, "is gated and this token's account has no access", f"/{gated}"),
+        # These two the Hub refuses already when it is asked for the commit.
+        (task(private, "stranger"), private, ""),
+        (task(small, "revoked"), "token", ""),
+    ]
+    run = playbooks.tasks([case[0] for case in cases], env=api_proxy.environment).ok()
+    hub.faults.add("status", match="gated-llama/resolve", code=403, headers=review, message=message, times=1)
+    reader = {"repo": gated, "token": hub.tokens["reader"]}
+    pending = playbooks.tasks([{**jobs.task(source=reader), **IGNORE}], env=api_proxy.environment).ok()
+
+    for result, (_task, said, page) in zip(run.results, cases, strict=True):
+        assert result["failed"] and not result["changed"]
+        assert said in result["msg"] and page in result["msg"] and result["error"]["hint"]
+    assert {result["error"]["kind"] for result in run.results[:3]} == {"AccessError"}
+    assert "awaits a review by its authors" in pending.results[0]["msg"]
+    # Not even an object beside the Job was made.
+    assert api_proxy.writes() == [] and jobs.ours() == []
+    assert not [token for token in hub.tokens.values() if token in run.output + pending.output]
+
+
+def test_a_token_that_is_not_checked(jobs, playbooks, small, hub):
+    """Because nobody wants it, because the Hub does not answer, or because nobody but the Pods sees the token."""
     jobs.secret("hub", {"token": hub.tokens["stranger"]})
-    private, gated = ({"repo": f"local/{name}-llama"} for name in ("private", "gated"))
-    run = playbooks.tasks(
-        [
-            {**jobs.task(source=private, token_secret={"name": "hub"}), **IGNORE},
-            {**jobs.task(source=gated, token_secret={"name": "hub"}), **IGNORE},
-        ],
-        env=jobs.cluster.environment,
-    ).ok()
-    hidden, closed = run.results
-    # The Hub tells nobody that there is a private model; so nothing was made.
-    assert hidden["failed"] and "local/private-llama" in hidden["msg"]
-    assert (hidden["changed"], hidden["error"]["kind"], "objects" in hidden) == (False, "NotFoundError", False)
-    # What a gated one consists of it tells everybody, and refuses the files to the Job.
+    by_secret = {"token_secret": {"name": "hub"}}
+    unwanted = {**jobs.task(source={"repo": "local/gated-llama"}, check_token=False, **by_secret), **IGNORE}
+    (closed,) = playbooks.tasks([unwanted], env=jobs.cluster.environment).ok().results
     assert closed["failed"] and "gated" in closed["msg"] and closed["result"]["error"]["message"] in closed["msg"]
     assert closed["error"]["hint"] == closed["result"]["error"]["hint"] != ""
-    assert hub.tokens["stranger"] not in run.output
+    assert hub.requests("whoami") == []
+    hub.faults.add("status", match="whoami", code=503)
+    by_class = {"token_secret_provider_class": {"provider": "gke"}}
+    late, unseen = (
+        playbooks.tasks([jobs.task(**by_secret), jobs.task(**by_class)], "--check", env=jobs.cluster.environment)
+        .ok()
+        .results
+    )
+    assert late["changed"] and "The token was not checked" in "".join(late["warnings"])
+    assert unseen["changed"] and "warnings" not in unseen
+    assert len(hub.requests("whoami")) == 2  # one more try
 
 
 def test_a_token_of_a_secret(jobs, playbooks, hub, sync):
     jobs.sync.repo = "local/gated-llama"
     jobs.secret("hub", {"hf": hub.tokens["reader"] + "\n"})
     ways = [{"mount": "env"}, {"mount": "custom", "path": "/run/hub/the.token"}]
-    tasks = [jobs.task(token_secret={"name": "hub", "key": "hf", **way}) for way in ways]
-    run = playbooks.tasks(tasks, env=jobs.cluster.environment).ok()
-    assert [result["result"]["changed"] for result in run.results] == [True, False]
+    first, second = (jobs.task(token_secret={"name": "hub", "key": "hf", **way}) for way in ways)
+    run = playbooks.tasks([first, second, second], env=jobs.cluster.environment).ok()
+    assert [result["changed"] for result in run.results] == [True, True, False]
+    assert [result["result"]["changed"] for result in run.results] == [True, False, False]
     assert hub.tokens["reader"] not in run.output
+    # The token is checked for a Job that is made, and only then.
+    assert len(hub.requests("whoami")) == 2
 
 
 def test_a_source_prefix_with_nothing_in_it(jobs, playbooks):

@@ -5,23 +5,31 @@
 
 from __future__ import annotations
 
-from cluster import cluster, custom_kinds, namespace, pytest_terminal_summary, requires_nodes
+from aws import _aws, aws
+from cluster import cluster, custom_kinds, namespace, pytest_sessionfinish, pytest_terminal_summary, requires_nodes
+from google_cloud import google
+from kaggle import kaggle
 from kube_proxy import api_proxy
 from runner import collections, playbooks
 from services import _hub, _proxy, engine_zip, hub, proxy, seaweedfs, sync
 
 __all__ = [
+    "_aws",
     "_hub",
     "_proxy",
     "api_proxy",
+    "aws",
     "cluster",
     "collections",
     "custom_kinds",
     "engine_zip",
+    "google",
     "hub",
+    "kaggle",
     "namespace",
     "playbooks",
     "proxy",
+    "pytest_sessionfinish",
     "pytest_terminal_summary",
     "requires_nodes",
     "seaweedfs",

@@ -27,6 +27,8 @@ TOKENS = [
     {},
     *({"token_secret": {"name": "hub", "mount": mount}} for mount in ("standard", "jetstream_pytorch", "env")),
     {"token_secret": {"name": "hub", "mount": "custom", "path": "/run/hub/token"}},
+    {"token_secret_provider_class": {"provider": "gke"}},
+    {"token_secret_provider_class": {"provider": "aws", "mount": "jetstream_pytorch"}},
 ]
 PODS = [
     {},

@@ -26,6 +26,7 @@ from test_cluster.forward import Forwarder
 ROOT = Path(__file__).resolve().parents[2]
 _SKIPPED = "no test cluster: "
 _SECONDS = 60
+_OF_TESTS = "modelops.serving/tests"
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -180,12 +181,16 @@ def requires_nodes(cluster):
 
 @pytest.fixture(scope="session")
 def custom_kinds(cluster):
-    """Our own schemas of custom resources, for those that the cluster does not serve; the others stay as they are."""
+    """Our own schemas of custom resources, for those that the cluster does not serve; the others stay as they are.
+
+    Other workers may use them too: they go when all tests have ended.
+    """
     from kubernetes.client import ApiException, ApiextensionsV1Api
 
     api = ApiextensionsV1Api(cluster.client())
     added = []
     for definition in schemas.definitions():
+        definition["metadata"]["labels"] = {_OF_TESTS: "true"}
         try:
             api.create_custom_resource_definition(definition)
             added.append(definition["metadata"]["name"])
@@ -197,13 +202,24 @@ def custom_kinds(cluster):
         while not _established(api.read_custom_resource_definition(name)):
             assert time.monotonic() < deadline, f"{name} is not established"
             time.sleep(0.1)
-    yield sorted(added)
-    for name in added:
-        api.delete_custom_resource_definition(name)
+    return sorted(added)
 
 
 def _established(definition) -> bool:
     return any(item.type == "Established" and item.status == "True" for item in definition.status.conditions or ())
+
+
+def pytest_sessionfinish(session) -> None:
+    """Remove :func:`custom_kinds` from a cluster that goes on, once no worker needs them any more."""
+    if hasattr(session.config, "workerinput"):
+        return
+    done = command("status")
+    if done.returncode == 0:
+        from kubernetes import config
+        from kubernetes.client import ApiextensionsV1Api
+
+        api = ApiextensionsV1Api(config.new_client_from_config(json.loads(done.stdout)["kubeconfig"]))
+        api.delete_collection_custom_resource_definition(label_selector=_OF_TESTS)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -17,6 +17,7 @@ import typing as t
 
 from .client import Object, Ref, Resource
 from .errors import InputError
+from .volumes import check_mounts
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
@@ -122,6 +123,7 @@ def prepare(
         if ref in seen:
             raise InputError(f"{ref} is defined twice.", hint="Keep one of the definitions.")
         seen.add(ref)
+        check_mounts(obj)
     return own(objects, instance, part_of) if instance else objects
 
 

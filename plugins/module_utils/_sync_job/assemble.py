@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import posixpath
 import typing as t
 import urllib.parse
 
@@ -23,7 +22,13 @@ from ansible_collections.modelops.serving.plugins.module_utils._model_source imp
     secret_keys,
     storage_config_entry,
 )
-from ansible_collections.modelops.serving.plugins.module_utils._mounts import PROFILES, Profile, TokenMount, token_mount
+from ansible_collections.modelops.serving.plugins.module_utils._mounts import (
+    ProviderClass,
+    SecretKey,
+    TokenMount,
+    find_profile,
+    token_mount,
+)
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.pack import (
     Parcel,
     choose_keys,
@@ -141,14 +146,19 @@ class _Assembly:
     # -- source ------------------------------------------------------------------------------------------------
 
     def _source(self) -> dict[str, t.Any]:
-        given, token = self._params["source"], self._params["token_secret"]
+        given = self._params["source"]
         source = self._contract() if given is None else self._packed(given, "source")
-        if token is not None:
-            if source["type"] != "huggingface" or "token" in source:
-                raise InputError("token_secret is for a source on the Hub that has no other token.")
-            self._token = self._mounted_token(token)
-            if self._token.file:
-                source["token"] = {"from_file": self._token.file}
+        for option, mounted_token in (
+            ("token_secret", self._token_of_secret),
+            ("token_secret_provider_class", self._token_of_class),
+        ):
+            token = self._params[option]
+            if token is not None:
+                if source["type"] != "huggingface" or "token" in source:
+                    raise InputError(f"{option} is for a source on the Hub that has no other token.")
+                self._token = mounted_token(token)
+                if self._token.file:
+                    source["token"] = {"from_file": self._token.file}
         return source
 
     def _packed(self, given: Data, where: str) -> dict[str, t.Any]:
@@ -195,8 +205,7 @@ class _Assembly:
             return dict(options)
         return mounted(options, self._parcel.mount(secret, where, sorted(set(keys.values()))))
 
-    def _mounted_token(self, given: Data) -> TokenMount:
-        """How the Pod gets the token."""
+    def _token_of_secret(self, given: Data) -> TokenMount:
         name, key = given["name"], given["key"]
         command = f"kubectl create secret generic {name} --namespace {self._namespace} --from-file={key}=FILE"
         found = self._read(name, missing=f"Create it with `{command}`.")
@@ -208,15 +217,12 @@ class _Assembly:
                     f"Secret {self._namespace}/{name} has no token under {key}; it has {there}.",
                     hint=f"Give the right key, or delete the Secret and create it with `{command}`.",
                 )
-        profile = PROFILES.get(given["mount"])
-        if profile is None:
-            path = posixpath.normpath(given["path"])
-            if not posixpath.isabs(path) or not posixpath.dirname(path).strip("/"):
-                raise InputError(
-                    f"token_secret.path is {path!r}.", hint="Give an absolute path in a folder that holds nothing else."
-                )
-            profile = Profile(path=path)
-        return token_mount(name, key, profile)
+        return token_mount(SecretKey(name, key), find_profile(given["mount"], given["path"]))
+
+    def _token_of_class(self, given: Data) -> TokenMount:
+        """Only Pods see the token of a SecretProviderClass: from here, nothing can be asked with it."""
+        source = ProviderClass(given["name"], given["provider"], tuple(given["paths"]))
+        return token_mount(source, find_profile(given["mount"], given["path"]))
 
     def _hub(self) -> dict[str, t.Any] | None:
         """What is needed to ask the Hub from here; None for other sources, and with a token that is not known here."""

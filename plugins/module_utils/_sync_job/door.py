@@ -24,6 +24,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._sync_job import 
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.assemble import Assembled, assemble
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.passcode import redeem
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.pin import pin
+from ansible_collections.modelops.serving.plugins.module_utils._sync_job.preflight import check_token
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.spec import Features, JobSpec, job_name
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.notify import notify
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.request import default_name
@@ -92,7 +93,10 @@ class Door:
         for text in (*found.warnings, warning):
             if text:
                 self._module.warn(text)
-        return self._render(found) if self._params["render_to"] else self._run(found)
+        if self._params["render_to"]:
+            return self._render(found)
+        # A Hub that did not answer just now would only do so again.
+        return self._run(found, check_token=self._params["check_token"] and not warning)
 
     def _read(self, name: str, *, missing: str) -> dict[str, str] | None:
         described = (self._params["source_secret"], self._params["data_connection"])
@@ -114,7 +118,7 @@ class Door:
 
     # -- in the cluster ----------------------------------------------------------------------------------------
 
-    def _run(self, found: Assembled) -> Result:
+    def _run(self, found: Assembled, *, check_token: bool) -> Result:
         client, params, check = self._client, self._params, self._module.check_mode
         spec, force = found.spec, params["force_conflicts"]
         features = Features.of(client.version())
@@ -123,6 +127,8 @@ class Door:
             decision = run.decide(client, spec, always=params["run"] == "always")
         changes: list[Change] = []
         if decision.action in ("create", "replace"):
+            if check_token and not spec.schedule:
+                self._check_token(found)
             if found.passcode and not check:
                 # It is good once: first see whether all that comes after it would be accepted.
                 run.start(client, spec, features, decision, check=True, force=force)
@@ -139,6 +145,11 @@ class Door:
         elif params["wait"] and not spec.schedule and not check:
             self._wait(spec, result)
         return result
+
+    def _check_token(self, found: Assembled) -> None:
+        warning = check_token(found)
+        if warning:
+            self._module.warn(warning)
 
     def _described(self, spec: JobSpec) -> Result:
         return {"name": spec.model, "revision": spec.request["source"].get("revision"), "result": None}

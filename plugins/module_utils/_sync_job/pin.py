@@ -13,7 +13,8 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.control
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import TransientError
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.request import build_source
 
-_PATIENCE = Control(stall_timeout=10, attempts=2)
+#: For what the Job could find out as well.
+PATIENCE = Control(stall_timeout=10, attempts=2)
 
 
 def pin(found: Assembled) -> tuple[Assembled, str | None]:
@@ -26,7 +27,7 @@ def pin(found: Assembled) -> tuple[Assembled, str | None]:
     """
     if found.hub is None or found.spec.schedule:
         return found, None
-    source, _warnings = build_source(found.hub, _PATIENCE)
+    source, _warnings = build_source(found.hub, PATIENCE)
     try:
         commit = source.snapshot().revision
     except TransientError as error:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import types
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.modelops.serving.plugins.module_utils._kube.apply import MANAGER
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job import door, passcode, pin
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import TransientError
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import AccessError, TransientError
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.ibm import Tokens
 from ansible_collections.modelops.serving.plugins.modules import model_sync_job
 from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._kube.fakes import Answer, FakeApi, refuse
@@ -91,6 +92,11 @@ def test_twelve_steps(run, api):
         ({**PLAIN, "storage_config": "c"}, "data_connection"),
         ({**PLAIN, "argo": True}, "argo is True but all of the following are missing: render_to"),
         ({**PLAIN, "token_secret": {"name": "t", "mount": "custom"}}, "path"),
+        (
+            {**PLAIN, "token_secret": {"name": "t"}, "token_secret_provider_class": {"provider": "gke"}},
+            "mutually exclusive: token_secret|token_secret_provider_class",
+        ),
+        ({**PLAIN, "token_secret_provider_class": {"provider": "aws", "mount": "custom"}}, "path"),
         ({**PLAIN, "part_size": "many"}, "part_size 'many' is not a size"),
         ({**PLAIN, "notify": [{"type": "slack"}]}, "url"),
     ],
@@ -109,6 +115,65 @@ def test_a_role_may_pass_what_is_off(run):
 def test_the_warning_of_a_hub_that_is_not_reached(run):
     (warning,) = run(PLAIN, check=True)["warnings"]
     assert "The commit was not looked up" in str(warning)
+
+
+# -- the token, before there is a Job --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """Tokens that were checked; what is in ``errors`` is raised next."""
+    found, errors = [], []
+
+    class Reachable:
+        def snapshot(self):
+            return types.SimpleNamespace(revision="0123")
+
+    def check(assembled):
+        found.append(assembled.hub["token"])
+        if errors:
+            raise errors.pop()
+        return "Not checked."
+
+    monkeypatch.setattr(pin, "build_source", lambda *_args: (Reachable(), []))
+    monkeypatch.setattr(door, "check_token", check)
+    return types.SimpleNamespace(tokens=found, errors=errors)
+
+
+WITH_TOKEN = {**PLAIN, "source": {**HUB, "token": "canary-token"}}
+
+
+def test_a_token_is_checked_before_a_job_is_made_or_replaced(run, api, checked):
+    for check in (True, False):
+        assert "Not checked." in str(run(WITH_TOKEN, check=check)["warnings"])
+    assert checked.tokens == ["canary-token"] * 2
+    assert not run(WITH_TOKEN)["changed"]  # attached to
+    ends(api)
+    assert not run(WITH_TOKEN)["changed"]
+    assert len(checked.tokens) == 2
+    run({**WITH_TOKEN, "run": "always"})
+    assert len(checked.tokens) == 3
+
+
+def test_a_token_that_is_refused_leaves_everything_as_it_is(run, api, checked):
+    for check in (True, False):
+        checked.errors.append(AccessError("a/b is gated.", hint="Ask for access."))
+        result = run(WITH_TOKEN, check=check)
+        assert (result["msg"], result["error"]["kind"]) == ("a/b is gated. Ask for access.", "AccessError")
+        assert api.writes == [] and "canary" not in json.dumps(result)
+    assert not any(request.method == "PATCH" for request in api.asked)  # not even a dry run
+
+
+@pytest.mark.parametrize("off", [{"check_token": False}, {"schedule": "@daily"}])
+def test_a_token_that_nobody_wants_checked(run, checked, off):
+    assert run({**WITH_TOKEN, **off})["changed"]
+    assert checked.tokens == []
+
+
+def test_for_files_no_token_is_checked(run, checked, tmp_path):
+    options = {"namespace": "ns", "source": HUB, "token_secret": {"name": "hub"}, "destinations": [{"bucket": "b"}]}
+    assert run({**options, "render_to": str(tmp_path / "gitops")})["changed"]
+    assert checked.tokens == []
 
 
 # -- secrets ---------------------------------------------------------------------------------------------------

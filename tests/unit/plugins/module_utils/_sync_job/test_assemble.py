@@ -218,8 +218,40 @@ def test_the_token_of_a_secret(given, file):
 
 @pytest.mark.parametrize("path", ["token", "/token", "/", "//token", "/../token"])
 def test_a_token_needs_a_folder_of_its_own(path):
-    with pytest.raises(InputError, match=r"token_secret\.path is"):
+    with pytest.raises(InputError, match="The path of the token is"):
         options.assembled({"hub": {"token": "t"}}, token_secret={"name": "hub", "mount": "custom", "path": path})
+
+
+@pytest.mark.parametrize(
+    ("given", "driver", "file"),
+    [
+        ({"provider": "gke"}, "secrets-store-gke.csi.k8s.io", "/var/run/secrets/huggingface.co/token"),
+        (
+            {"provider": "aws", "mount": "jetstream_pytorch"},
+            "secrets-store.csi.k8s.io",
+            "/huggingface/HUGGINGFACE_TOKEN",
+        ),
+        (
+            {"provider": "gke", "mount": "custom", "path": "/run/hub/mine", "paths": ["mine"]},
+            "secrets-store-gke.csi.k8s.io",
+            "/run/hub/mine",
+        ),
+    ],
+)
+def test_the_token_of_a_class(given, driver, file):
+    found = options.assembled(token_secret_provider_class=given)
+    (volume,) = found.spec.token.volumes
+    assert volume["csi"]["driver"] == driver
+    assert volume["csi"]["volumeAttributes"] == {"secretProviderClass": "huggingface-token-read"}
+    assert found.spec.request["source"]["token"] == {"from_file": file}
+    assert found.hub is None  # nobody but the Pods sees the token
+    assert found.spec.credentials == {}
+
+
+def test_a_class_without_the_file():
+    given = {"provider": "gke", "mount": "custom", "path": "/run/hub/mine"}
+    with pytest.raises(InputError, match="is to be the file mine, and SecretProviderClass huggingface-token-read has"):
+        options.assembled(token_secret_provider_class=given)
 
 
 def test_a_secret_without_the_key():
@@ -241,6 +273,10 @@ def test_a_secret_without_the_key():
 def test_a_token_secret_for_nothing(given):
     with pytest.raises(InputError, match="token_secret is for a source on the Hub"):
         options.assembled({"hub": {"token": "t"}, "model-source": S3}, token_secret={"name": "hub"}, **given)
+    with pytest.raises(InputError, match="token_secret_provider_class is for a source on the Hub"):
+        options.assembled(
+            {"hub": {"token": "t"}, "model-source": S3}, token_secret_provider_class={"provider": "gke"}, **given
+        )
 
 
 # -- what the Hub is asked with from here -----------------------------------------------------------------------

@@ -61,6 +61,8 @@ def files_of(pod, container, objects):
             names = {item["path"] for item in volume["secret"]["items"]}
         elif "secret" in volume:
             names = set(here["Secret", volume["secret"]["secretName"]]["stringData"])
+        elif "csi" in volume:
+            names = {"token", "HUGGINGFACE_TOKEN"}
         else:
             names = set()
         found |= {posixpath.join(mount["mountPath"], name) for name in names}
@@ -129,6 +131,10 @@ SOURCES = st.sampled_from(
             for mount in ("standard", "jetstream_pytorch", "env")
         ),
         {"source": options.HUB, "token_secret": {"name": "hub", "mount": "custom", "path": "/run/hub/my.token"}},
+        *(
+            {"source": options.HUB, "token_secret_provider_class": {"provider": provider, "mount": mount}}
+            for provider, mount in (("gke", "standard"), ("aws", "jetstream_pytorch"))
+        ),
         {"source": {"type": "s3", "bucket": "x", "prefix": "y", "credentials_secret": "keys"}},
         {"source": {"type": "in_place"}, "name": "n"},
         {"source": None, "source_secret": "model-source", "name": "n"},

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.modelops.serving.plugins.module_utils._mounts import token_mount
+from ansible_collections.modelops.serving.plugins.module_utils._mounts import SecretKey, token_mount
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.spec import (
     MAX_NAME,
     Features,
@@ -63,7 +63,7 @@ CHANGES = {
     "files": {"source-ca.pem": "B"},
     "credentials": {"source-api_key": "old"},
     "mounts": (SecretMount("s", "/d", ("k",)),),
-    "token": token_mount("t"),
+    "token": token_mount(SecretKey("t")),
     "parallelism": 2,
     "schedule": "@daily",
     "suspend": True,
