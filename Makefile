@@ -53,7 +53,9 @@ clean: ## Remove everything make has installed or built
 ##@ Test
 
 .PHONY: test
-test: lint units functional ## Linters, unit tests and functional tests; what CI runs
+test: ## Linters, unit tests and functional tests; what CI runs
+	PYTHON=$(PYTHON) scripts/beside $(MAKE) lint units
+	$(MAKE) functional
 
 .PHONY: lint
 lint: lint-python lint-shell lint-yaml lint-ansible lint-docs sanity ## All linters and static checks
@@ -91,7 +93,7 @@ lint-python: stage ## ruff and mypy
 
 .PHONY: lint-shell
 lint-shell: $(VENV)/.dev ## shellcheck
-	$(BIN)/shellcheck .ci/run scripts/ansible-test scripts/functional scripts/stage
+	$(BIN)/shellcheck .ci/run scripts/ansible-test scripts/beside scripts/functional scripts/stage
 
 .PHONY: lint-yaml
 lint-yaml: $(VENV)/.dev ## yamllint

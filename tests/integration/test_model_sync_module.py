@@ -350,14 +350,19 @@ def test_interrupted_run_leaves_no_files_and_is_resumed(sync, playbooks, hub):
     hub.faults.add("stall", match="model-00004", role="cdn", after_bytes=1_000_000, seconds=60)
     path, found = playbooks.write_play([task(sync, interval=0.2, part_size="5MiB")])
     process = subprocess.Popen(
-        playbooks.command(path), env=playbooks.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        playbooks.command(path),
+        env=playbooks.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     output = ""
     for line in process.stdout:
         output += line
         if re.search(r"move [1-5]\d/51 MB", line):
             break
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # all of them, as a terminal does
     output += process.communicate(timeout=60)[0]
     assert process.returncode != 0
     assert not found.exists(), output

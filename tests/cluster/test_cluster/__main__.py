@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import built, given, image, kind
+from . import build, built, given, image, kind
 from .common import ClusterError, NoCluster, locked, progress, state_directory, tail
 from .state import State
 
@@ -33,6 +33,16 @@ def create(directory: Path) -> State:
     state = kind.Kind(directory, engine).create() if engine else built.create(directory)
     state.save(directory)
     return state
+
+
+def prepare(_directory: Path) -> None:
+    """What takes long and is kept for later: the programs and the image of a cluster that is built here.
+
+    :raises NoCluster: there can be none. :raises ClusterError: it went wrong.
+    """
+    if not os.environ.get("KUBECONFIG") and not kind.usable():
+        build.programs()
+        image.build()
 
 
 def current(directory: Path) -> State | None:
@@ -103,6 +113,7 @@ def _status(directory: Path) -> State:
 
 
 _COMMANDS: dict[str, tuple[str, Callable[[Path], State | str | None]]] = {
+    "prepare": ("make beforehand what is kept for later", prepare),
     "create": ("bring it up and wait until it is ready", create),
     "image": ("give it the image of the engine", load_image),
     "status": ("say what it is", _status),
