@@ -164,9 +164,10 @@ def own(objects: t.Iterable[Object], instance: str, part_of: str | None = None) 
     return owned
 
 
-def selector(instance: str) -> str:
+def selector(instance: str, part_of: str | None = None) -> str:
     """Label selector of what :func:`own` has labelled."""
-    return f"{MANAGED_BY_LABEL}={MANAGED_BY},{INSTANCE_LABEL}={instance}"
+    ours = f"{MANAGED_BY_LABEL}={MANAGED_BY},{INSTANCE_LABEL}={instance}"
+    return f"{ours},{PART_OF_LABEL}={part_of}" if part_of else ours
 
 
 def normalise(definition: t.Mapping[str, t.Any]) -> Object:
