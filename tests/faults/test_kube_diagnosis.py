@@ -104,7 +104,7 @@ def scenes(image):
         job("failing", image, command=python("raise SystemExit('cannot go on')")),
         deployment("unready", image, **never_ready),
         deployment("misplaced", image, spec={"nodeSelector": {"kubernetes.io/os": "plan9"}}),
-        deployment("no-tpu", image, resources={"limits": {"google.com/tpu": "4"}}),
+        deployment("no-tpu", image, resources={"limits": {"google.com/tpu": "64"}}),
         claim("homeless", "there-is-none"),
         claim("patient", LATE_BINDING),
         deployment("unbound", image, spec=mount),
@@ -302,7 +302,7 @@ def test_labels_that_no_node_has_are_compared(outcome):
 
 def test_a_resource_that_no_node_has_is_named(outcome):
     found = outcome("no-tpu").finding("FailedScheduling")
-    assert "Insufficient google.com/tpu" in found.message and "the Pod requests 4" in found.message
+    assert "Insufficient google.com/tpu" in found.message and "the Pod requests 64" in found.message
 
 
 def test_a_claim_without_a_storage_class_is_named_also_at_the_pod(outcome):

@@ -95,6 +95,14 @@ class Servers:
         found = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
         return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
+    def ready_pod(self, name: str) -> dict | None:
+        """The Pod of an instance, if it has one and no other."""
+        found = self.pods(name)
+        ready = {"type": "Ready", "status": "True"}.items()
+        if len(found) == 1 and any(ready <= item.items() for item in found[0]["status"].get("conditions", ())):
+            return found[0]
+        return None
+
     def container(self, name: str) -> dict:
         """Of the server, in the Deployment."""
         found = self.get("Deployment", name)
@@ -136,7 +144,7 @@ class Servers:
     def tpu_node(self, accelerator: str, topology: str, chips: int) -> Iterator[str]:
         """Chips on a node that is there, until the end. Without the taint of such nodes: others' Pods live there too."""
         nodes = self.client.list("v1", "Node")
-        name = next(
+        name, *_others = (
             node["metadata"]["name"]
             for node in nodes
             if any(item["type"] == "Ready" and item["status"] == "True" for item in node["status"]["conditions"])
@@ -203,8 +211,8 @@ def at_once(tasks: list[dict]) -> list[dict]:
             "ansible.builtin.async_status": {"jid": f"{{{{ started_{number}.ansible_job_id }}}}"},
             "register": f"ended_{number}",
             "until": f"ended_{number} is finished",
-            "retries": 600,
-            "delay": 0.5,
+            "retries": 75,
+            "delay": 4,  # each look is a process, which takes its time from those that are looked at
             "ignore_errors": True,
         }
         for number in range(len(tasks))

@@ -10,6 +10,7 @@ exec plug-ins, their renewal), and nothing else: no generated models, no discove
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import random
@@ -232,6 +233,29 @@ class Client:
                 return ""
             raise
         return answer.decode("utf-8", errors="replace")
+
+    def read_secret(self, namespace: str, name: str, *, missing: str) -> dict[str, str]:
+        """The decoded values of a Secret.
+
+        :param missing: what to do when it is not there.
+        :raises KubeError: it is not there, or may not be read.
+        """
+        found = self.get(Ref("v1", "Secret", name, namespace))
+        if found is None:
+            raise InputError(f"Secret {namespace}/{name} is not there.", hint=missing)
+        values = (found.get("data") or {}).items()
+        return {key: base64.b64decode(value).decode("utf-8", errors="replace") for key, value in values}
+
+    def ask(self, namespace: str, service: str, port: int, path: str, body: Object | None = None) -> bytes:
+        """What a Service answers to a GET, or to a POST with ``body``, through the API server's proxy.
+
+        Tried again on answers that are worth it, so only for what can be repeated.
+
+        :raises KubeError: the Service has nobody who answers, or the answer is no success.
+        """
+        method = "GET" if body is None else "POST"
+        url = f"/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy{path}"
+        return self._request(method, url, None, what=f"{method} of {path} at Service {namespace}/{service}", body=body)
 
     def _path(self, ref: Ref) -> str:
         return self.resource(ref.api_version, ref.kind).path(ref.namespace, ref.name)

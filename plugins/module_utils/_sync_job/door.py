@@ -102,7 +102,7 @@ class Door:
         described = (self._params["source_secret"], self._params["data_connection"])
         if self._params["render_to"] and name not in described:
             return None  # files are written for a cluster that need not be there
-        values = run.read_secret(self._client, self._params["namespace"], name, missing=missing)
+        values = self._client.read_secret(self._params["namespace"], name, missing=missing)
         token = (self._params["token_secret"] or {}).get("key")
         self._hide({key: value for key, value in values.items() if key == token or _SECRET_KEY.search(key)})
         return values

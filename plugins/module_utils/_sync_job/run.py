@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import typing as t
 
@@ -96,22 +95,7 @@ def start(
 
 def everything(spec: JobSpec, features: Features) -> Prune:
     """What is removed with the sync, or when it is not part of it any more."""
-    return Prune((*_KINDS, (features.cron_api, "CronJob")), spec.namespace, selector(spec.name))
-
-
-def read_secret(client: Client, namespace: str, name: str, *, missing: str) -> dict[str, str]:
-    """The decoded values of a Secret.
-
-    :param missing: what to tell, and what to do, when it is not there.
-    :raises KubeError: it is not there, or may not be read.
-    """
-    found = client.get(Ref("v1", "Secret", name, namespace))
-    if found is None:
-        raise InputError(f"Secret {namespace}/{name} is not there.", hint=missing)
-    values = {}
-    for key, value in (found.get("data") or {}).items():
-        values[key] = base64.b64decode(value).decode("utf-8", errors="replace")
-    return values
+    return Prune((*_KINDS, (features.cron_api, "CronJob")), spec.namespace, selector(spec.name, PART_OF))
 
 
 # -- what the Pods say ---------------------------------------------------------------------------------------------

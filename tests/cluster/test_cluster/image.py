@@ -26,18 +26,21 @@ PYTHON = "3.11"
 #: The same Python, where a container engine builds the image.
 BASE = f"docker.io/library/python:{PYTHON}-slim-bookworm"
 _RECIPE = 2  # to be raised when the steps below change
+# What stands for servers of models, by the place that their modules have among Python's packages.
+_STAND_INS = {"vllm/entrypoints/openai/api_server.py": Path(__file__).parents[1] / "stand_ins" / "vllm_server.py"}
 
 
 def name() -> str:
-    """The name of the engine's image: other requirements, other name."""
-    pinned = (_REQUIREMENTS / "runtime.in", _REQUIREMENTS / "runtime.txt")
-    return f"modelops.serving/test-engine:{digest(*(path.read_bytes() for path in pinned), *_PACKAGES, str(_RECIPE))}"
+    """The name of the engine's image: other requirements or stand-ins, other name."""
+    files = (_REQUIREMENTS / "runtime.in", _REQUIREMENTS / "runtime.txt", *_STAND_INS.values())
+    parts = (*(path.read_bytes() for path in files), *_PACKAGES, *_STAND_INS, str(_RECIPE))
+    return f"modelops.serving/test-engine:{digest(*parts)}"
 
 
 def build() -> Path:
     """The engine's image as an archive, from the cache or built now (half a minute).
 
-    Debian, Python and what the engine imports. It runs as any user, with a root file system that is read only.
+    Debian, Python, what the engine imports and the stand-ins for servers. It runs as any user, with a root file system that is read only.
 
     :raises ClusterError: the Debian archive or the Python package index did not deliver.
     """
@@ -53,8 +56,11 @@ def build() -> Path:
     return finished
 
 
-def install_requirements(target: Path) -> None:
-    """What the engine imports, as pinned, for the Python of the image. The settings of the user's pip apply."""
+def install_packages(target: Path) -> None:
+    """What the engine imports, as pinned, for the Python of the image, and the stand-ins for servers of models.
+
+    The settings of the user's pip apply.
+    """
     wanted = re.findall(r"^[a-z][\w.-]*", (_REQUIREMENTS / "runtime.in").read_text(), re.MULTILINE)
     wanted.remove("kubernetes")  # the modules', not the engine's
     with tempfile.TemporaryDirectory() as folder:
@@ -70,6 +76,9 @@ def install_requirements(target: Path) -> None:
                 *("pip", *wanted),  # pip, as stock Python images have it
             ]
         )
+    for place, source in _STAND_INS.items():
+        (target / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target / place)
 
 
 def architecture() -> str:
@@ -86,7 +95,7 @@ def write_pause_image(programs: Programs, path: Path) -> None:
 
 def _root(work: Path) -> Path:
     root = Apt(work / "apt").unpack_with_dependencies(_PACKAGES, work / "root")
-    install_requirements(root / f"usr/local/lib/python{PYTHON}/dist-packages")
+    install_packages(root / f"usr/local/lib/python{PYTHON}/dist-packages")
     for folder in ("doc", "man", "locale", "info"):
         shutil.rmtree(root / "usr/share" / folder, ignore_errors=True)
     (root / "usr/local/bin").mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ class Kind:
         if not archive.is_file():
             progress("building the image of the engine")
             with tempfile.TemporaryDirectory() as folder:
-                image.install_requirements(Path(folder, "packages"))
+                image.install_packages(Path(folder, "packages"))
                 Path(folder, "Dockerfile").write_text(
                     f"FROM {image.BASE}\nCOPY packages /usr/local/lib/python{image.PYTHON}/site-packages\n"
                 )

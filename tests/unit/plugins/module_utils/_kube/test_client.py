@@ -72,6 +72,15 @@ def test_apply_get_delete(api, client):
     assert deletion.body == {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
 
 
+def test_values_of_a_secret(client):
+    with pytest.raises(InputError) as raised:
+        client.read_secret("demo", "mine", missing="Create it.")
+    assert str(raised.value) == "Secret demo/mine is not there. Create it."
+    metadata = {"name": "mine", "namespace": "demo"}
+    client.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"a": "Yg=="}}, manager="me")
+    assert client.read_secret("demo", "mine", missing="Create it.") == {"a": "b"}
+
+
 def test_dry_run_is_marked_in_every_place(api, client):
     client.apply(CONFIG_MAP, manager="me", dry_run=True, force=True)
     assert api.asked[-1].query["dryRun"] == "All" and api.asked[-1].query["force"] == "true"

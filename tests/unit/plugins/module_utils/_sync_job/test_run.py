@@ -162,12 +162,6 @@ def test_shards_need_indexed_jobs(spec):
         run.objects_of(dataclasses.replace(spec, parallelism=2), Features.of((1, 20)))
 
 
-def test_a_missing_secret(api):
-    with pytest.raises(InputError) as raised:
-        run.read_secret(api.client(), "ns", "mine", missing="Create it.")
-    assert str(raised.value) == "Secret ns/mine is not there. Create it."
-
-
 # -- results ---------------------------------------------------------------------------------------------------
 
 

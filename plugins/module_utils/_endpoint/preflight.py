@@ -1,0 +1,179 @@
+# Copyright (c) 2026, modelops.serving contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is looked at before an instance is written: would a Pod of it find its nodes, its model and its token?
+
+What cannot be found out from here is a warning. Whether the slice is valid and the model fits is checked without I/O, by
+``_serving.build.check``; whether the kinds are served, by the apply.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import typing as t
+
+from ansible_collections.modelops.serving.plugins.module_utils._hub.token import look_up
+from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Object, Ref
+from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import ApiError
+from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import InputError as KubeInputError
+from ansible_collections.modelops.serving.plugins.module_utils._kube.objects import quantity
+from ansible_collections.modelops.serving.plugins.module_utils._mounts import SecretKey
+from ansible_collections.modelops.serving.plugins.module_utils._serving.build import engine_of
+from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import RESOURCES, Device, Instance
+from ansible_collections.modelops.serving.plugins.module_utils._tpu.capacity import scheduling
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.control import Control
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import (
+    DeadlineError,
+    InputError,
+    IntegrityError,
+    NotFoundError,
+    TransferError,
+    TransientError,
+)
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import DEFAULT_ENDPOINT
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.run import run_inspect
+
+#: Seconds and tries that a place may take to answer; the cluster asks it again.
+_PATIENCE: dict[str, t.Any] = {"stall_timeout": 10, "attempts": 2}
+_TPU_LABELS = ("cloud.google.com/gke-tpu-accelerator", "cloud.google.com/gke-tpu-topology")
+# https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md: where it writes its status.
+_AUTOSCALER = Ref("v1", "ConfigMap", "cluster-autoscaler-status", "kube-system")
+_KARPENTER = ("karpenter.sh/v1", "NodePool")
+
+
+def check_manifest(name: str, destination: Object) -> str | None:
+    """Is the copy of the model complete? A place that does not answer from here is a warning.
+
+    :param destination: as :func:`run_inspect` takes it.
+    :raises TransferError: it is not, or the place refuses to say.
+    """
+    try:
+        (found,) = run_inspect({"name": name, "destinations": [destination], "options": _PATIENCE})
+    except (TransientError, DeadlineError) as error:
+        return f"Whether the copy of {name} is complete was not checked: {error}"
+    where, status = found["url"], found["status"]
+    if status == "complete":
+        return None
+    again = "Run modelops.serving.model_sync or modelops.serving.model_sync_job for it first."
+    if status == "absent":
+        raise NotFoundError(f"There is no copy of {name} at {where}: it has no manifest.", hint=again)
+    problems = " ".join((found.get("problems") or {}).get("first") or ())
+    raise IntegrityError(f"The copy of {name} at {where} is {status}. {problems}".strip(), hint=again)
+
+
+def check_token(client: Client, instance: Instance, hide: t.Callable[[str], None]) -> str | None:
+    """May the token of the instance read the model? A Hub that does not answer from here is a warning.
+
+    Of a SecretProviderClass only a Pod gets to know the token.
+
+    :param hide: told the token before anything is done with it.
+    :raises KubeError: the Secret, or its key, is not there.
+    :raises AccessError: the token may not read the model. It says why, and what to do.
+    """
+    source, model = instance.model.token, instance.model.name
+    if not isinstance(source, SecretKey):
+        return None
+    missing = "Create it with modelops.serving.hf_token_secret."
+    token = client.read_secret(instance.namespace, source.name, missing=missing).get(source.key, "").strip()
+    if not token:
+        raise KubeInputError(f"Secret {instance.namespace}/{source.name} has no key {source.key}.", hint=missing)
+    hide(token)
+    endpoint = instance.env.get("HF_ENDPOINT") or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT
+    try:
+        info = look_up(endpoint=endpoint, token=token, models=[model], control=Control(**_PATIENCE))
+    except InputError:
+        raise
+    except TransferError as error:
+        return f"The token was not checked: {error}"
+    (found,) = info.models
+    if found.access == "unknown":
+        return f"The token was not checked: {found.message}"
+    if not info.usable:
+        raise info.error()
+    return None
+
+
+# -- nodes -------------------------------------------------------------------------------------------------------------
+
+
+def check_nodes(client: Client, instance: Instance) -> str | None:
+    """Has the cluster the nodes, whether they are in use or not, or something that makes them? That is a warning, too.
+
+    :raises KubeError: it has neither.
+    """
+    selector, resource, each = _asked(instance)
+    if not resource:
+        return None
+    pods = sum(work.replicas * work.hosts for work in engine_of(instance).workloads(instance) if work.on_devices)
+    try:
+        nodes = client.list("v1", "Node")
+    except ApiError as error:
+        return f"Whether there are nodes was not checked: {error}"
+    room = sum(_room(node, resource, each) for node in nodes if selector.items() <= _labels(node).items())
+    if room >= pods:
+        return None
+    labels = "".join(f", {name}={value}" for name, value in sorted(selector.items()))
+    told = (
+        f"{instance.name} needs nodes for {pods} Pods with {each} of {resource} each{labels}; there is room for {room}"
+    )
+    if _more_come(client, instance):
+        return f"{told}. The cluster's autoscaler has to make the others."
+    raise KubeInputError(
+        f"{told}, and no autoscaler was found that could make more. {_others(nodes, resource)}",
+        hint="Create a node pool (modelops.serving.tpu_slice_info has its settings), take what is there, or set "
+        "check_nodes: false if nodes will come.",
+    )
+
+
+def _asked(instance: Instance) -> tuple[dict[str, str], str, int]:
+    """Node labels, extended resource and how many of it each Pod asks for."""
+    hardware = instance.hardware
+    if isinstance(hardware, Device):
+        return dict(hardware.node_selector), RESOURCES.get(hardware.kind, ""), hardware.count
+    ((resource, each),) = hardware.slice.resources["limits"].items()
+    return scheduling(hardware.slice, hardware.capacity)["nodeSelector"], resource, int(each)
+
+
+def _labels(node: Object) -> dict[str, str]:
+    return node["metadata"].get("labels") or {}
+
+
+def _has(node: Object, resource: str) -> int:
+    """How many of a resource Pods can have there; none on a node that takes no Pods."""
+    status = node.get("status") or {}
+    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions") or ())
+    if not ready or (node.get("spec") or {}).get("unschedulable"):
+        return 0
+    return int(quantity((status.get("allocatable") or {}).get(resource, "0")) or 0)
+
+
+def _room(node: Object, resource: str, each: int) -> int:
+    return _has(node, resource) // each
+
+
+def _more_come(client: Client, instance: Instance) -> bool:
+    hardware = instance.hardware
+    if not isinstance(hardware, Device) and hardware.capacity.compute_class:
+        return True  # GKE makes nodes for it
+    if client.serves(*_KARPENTER):
+        return True
+    try:
+        return client.get(_AUTOSCALER) is not None
+    except ApiError:
+        return True  # may not be asked: then nobody is told that there is none
+
+
+def _others(nodes: list[Object], resource: str) -> str:
+    """What nodes there are, for who asked for the wrong ones."""
+    found = collections.Counter(
+        " ".join(filter(None, (_labels(node).get(name) for name in _TPU_LABELS))) or "without labels of a TPU"
+        for node in nodes
+        if _has(node, resource)
+    )
+    if not found:
+        return f"No ready node has {resource}."
+    return (
+        f"Ready nodes with {resource}: " + ", ".join(f"{number} {kind}" for kind, number in sorted(found.items())) + "."
+    )
