@@ -11,10 +11,9 @@ What cannot be found out from here is a warning. Whether the slice is valid and 
 from __future__ import annotations
 
 import collections
-import os
 import typing as t
 
-from ansible_collections.modelops.serving.plugins.module_utils._hub.token import look_up
+from ansible_collections.modelops.serving.plugins.module_utils._hub.token import check_access
 from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Object, Ref
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import ApiError
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import InputError as KubeInputError
@@ -26,13 +25,10 @@ from ansible_collections.modelops.serving.plugins.module_utils._tpu.capacity imp
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.control import Control
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import (
     DeadlineError,
-    InputError,
     IntegrityError,
     NotFoundError,
-    TransferError,
     TransientError,
 )
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import DEFAULT_ENDPOINT
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.run import run_inspect
 
 #: Seconds and tries that a place may take to answer; the cluster asks it again.
@@ -80,19 +76,7 @@ def check_token(client: Client, instance: Instance, hide: t.Callable[[str], None
     if not token:
         raise KubeInputError(f"Secret {instance.namespace}/{source.name} has no key {source.key}.", hint=missing)
     hide(token)
-    endpoint = instance.env.get("HF_ENDPOINT") or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT
-    try:
-        info = look_up(endpoint=endpoint, token=token, models=[model], control=Control(**_PATIENCE))
-    except InputError:
-        raise
-    except TransferError as error:
-        return f"The token was not checked: {error}"
-    (found,) = info.models
-    if found.access == "unknown":
-        return f"The token was not checked: {found.message}"
-    if not info.usable:
-        raise info.error()
-    return None
+    return check_access(token, model, Control(**_PATIENCE), endpoint=instance.env.get("HF_ENDPOINT"))
 
 
 # -- nodes -------------------------------------------------------------------------------------------------------------

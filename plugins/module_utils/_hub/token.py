@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import os
 import re
 import typing as t
 import urllib.parse
@@ -24,6 +25,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors 
     StoreError,
     TransferError,
 )
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import DEFAULT_ENDPOINT
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.model import parse_json
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.web import (
     RETRY_STATUS,
@@ -332,3 +334,40 @@ class _Hub:
         if answer[0] in RETRY_STATUS or answer[0] >= 500:
             raise_for_status(answer[0], answer[1], self.endpoint)
         return answer
+
+
+def check_access(
+    token: str,
+    model: str,
+    control: Control,
+    *,
+    endpoint: str | None = None,
+    validate_certs: bool = True,
+    ca_bundle: str | None = None,
+) -> str | None:
+    """See that a token may read a model, before something is begun that needs it.
+
+    :param endpoint: None is ``HF_ENDPOINT``, and then the public Hub.
+    :returns: a warning where the Hub gave no answer: it may give one to who needs it.
+    :raises InputError: it is no name of a model. :raises AccessError: the token may not read it, why, and what to do.
+    """
+    endpoint = endpoint or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT
+    try:
+        info = look_up(
+            endpoint=endpoint,
+            token=token,
+            models=[model],
+            control=control,
+            validate_certs=validate_certs,
+            ca_bundle=ca_bundle,
+        )
+    except InputError:
+        raise
+    except TransferError as error:
+        return f"The token was not checked: {error}"
+    (found,) = info.models
+    if found.access == "unknown":
+        return f"The token was not checked: {found.message}"
+    if not info.usable:
+        raise info.error()
+    return None

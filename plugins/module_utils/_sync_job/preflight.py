@@ -6,13 +6,10 @@
 
 from __future__ import annotations
 
-import os
-
-from ansible_collections.modelops.serving.plugins.module_utils._hub.token import look_up
+from ansible_collections.modelops.serving.plugins.module_utils._hub.token import check_access
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.assemble import Assembled
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.pin import PATIENCE
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import InputError, TransferError
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import DEFAULT_ENDPOINT, find_token
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import find_token
 
 
 def check_token(found: Assembled) -> str | None:
@@ -26,22 +23,11 @@ def check_token(found: Assembled) -> str | None:
     if not (hub.get("token") or hub.get("token_file")):
         return None
     token, _warning = find_token(hub.get("token"), hub.get("token_file"))
-    try:
-        info = look_up(
-            endpoint=hub.get("endpoint") or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT,
-            token=token,
-            models=[hub["repo"]],
-            control=PATIENCE,
-            validate_certs=hub.get("validate_certs", True),
-            ca_bundle=hub.get("ca_bundle"),
-        )
-    except InputError:
-        raise
-    except TransferError as error:
-        return f"The token was not checked: {error}"
-    (model,) = info.models
-    if model.access == "unknown":
-        return f"The token was not checked: {model.message}"
-    if not info.usable:
-        raise info.error()
-    return None
+    return check_access(
+        str(token),
+        hub["repo"],
+        PATIENCE,
+        endpoint=hub.get("endpoint"),
+        validate_certs=hub.get("validate_certs", True),
+        ca_bundle=hub.get("ca_bundle"),
+    )

@@ -14,6 +14,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint import door, preflight
+from ansible_collections.modelops.serving.plugins.module_utils._hub import token as hub_token
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import AccessError, IntegrityError
 from ansible_collections.modelops.serving.plugins.modules import tpu_serving
 from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._kube.fakes import Answer, FakeApi, refuse
@@ -294,13 +295,13 @@ def test_the_model_and_its_token_are_checked_before_anything_is_written(run, api
         return call
 
     monkeypatch.setattr(preflight, "run_inspect", fails("manifest"))
-    monkeypatch.setattr(preflight, "look_up", fails("hub"))
+    monkeypatch.setattr(hub_token, "look_up", fails("hub"))
     result = run({**PLAIN, "manifest": {"type": "local", "path": "/models"}})
     assert (result["error"]["kind"], api.writes) == ("IntegrityError", [])
     path = "/api/v1/namespaces/ns/secrets/hub"
     data = {"token": base64.b64encode(b"canary-token").decode()}
     api.objects[path] = {"metadata": {"name": "hub"}, "data": data}
-    trouble["hub"] = preflight.InputError("The Hub quotes canary-token.")
+    trouble["hub"] = hub_token.InputError("The Hub quotes canary-token.")
     result = run({**PLAIN, "token_secret": {"name": "hub"}})
     assert (result["error"]["kind"], api.writes) == ("InputError", [])
     assert "canary" not in json.dumps(result)

@@ -9,6 +9,7 @@ import base64
 import pytest
 
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint import preflight
+from ansible_collections.modelops.serving.plugins.module_utils._hub import token as hub_token
 from ansible_collections.modelops.serving.plugins.module_utils._hub.token import Identity, ModelAccess, TokenInfo
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import InputError as KubeInputError
 from ansible_collections.modelops.serving.plugins.module_utils._mounts import ProviderClass, SecretKey
@@ -157,7 +158,7 @@ def hub(monkeypatch):
             return TokenInfo("https://hub.test", True, who, (ModelAccess("m", "page", self.answer, "why.", "Do."),))
 
     found = Hub()
-    monkeypatch.setattr(preflight, "look_up", found.look_up)
+    monkeypatch.setattr(hub_token, "look_up", found.look_up)
     return found
 
 
@@ -205,5 +206,5 @@ def test_what_the_hub_says(api, hub, monkeypatch):
         check(api)
     hub.answer = "unknown"
     assert check(api) == "The token was not checked: why."
-    monkeypatch.setattr(preflight, "look_up", away)
+    monkeypatch.setattr(hub_token, "look_up", away)
     assert check(api) == "The token was not checked: no answer."

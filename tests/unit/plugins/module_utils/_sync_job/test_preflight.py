@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.modelops.serving.plugins.module_utils._hub import token as hub_token
 from ansible_collections.modelops.serving.plugins.module_utils._hub.token import Identity, ModelAccess, TokenInfo
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job import preflight
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import (
@@ -38,7 +39,7 @@ def hub(monkeypatch):
             return TokenInfo("https://hub.test", True, identity, (model,))
 
     found = Hub()
-    monkeypatch.setattr(preflight, "look_up", found.look_up)
+    monkeypatch.setattr(hub_token, "look_up", found.look_up)
     return found
 
 
