@@ -42,7 +42,8 @@ Read = Callable[[str], bytes]
 
 def main() -> None:
     options = _parser().parse_args()
-    signal.signal(signal.SIGTERM, lambda *_arguments: sys.exit(0))  # the first process of a container has no default for it
+    # The first process of a container has no default for it.
+    signal.signal(signal.SIGTERM, lambda *_arguments: sys.exit(0))
     began = time.monotonic()
     digest, size = load(options.model)
     print(f"Loaded {size} bytes of {options.model} in {time.monotonic() - began:.2f} s", flush=True)
