@@ -32,9 +32,9 @@ _STAND_INS = {"vllm/entrypoints/openai/api_server.py": Path(__file__).parents[1]
 
 def name() -> str:
     """The name of the engine's image: other requirements or stand-ins, other name."""
-    files = (_REQUIREMENTS / "runtime.in", _REQUIREMENTS / "runtime.txt", *_STAND_INS.values())
-    parts = (*(path.read_bytes() for path in files), *_PACKAGES, *_STAND_INS, str(_RECIPE))
-    return f"modelops.serving/test-engine:{digest(*parts)}"
+    files = [_REQUIREMENTS / "runtime.in", _REQUIREMENTS / "runtime.txt", *_STAND_INS.values()]
+    contents = [path.read_bytes() for path in files]
+    return f"modelops.serving/test-engine:{digest(*contents, *_PACKAGES, *_STAND_INS, str(_RECIPE))}"
 
 
 def build() -> Path:
