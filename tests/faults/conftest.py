@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cluster import cluster, namespace, pytest_sessionfinish, pytest_terminal_summary, requires_nodes
 from kube_proxy import api_proxy
+from order import pytest_collection_modifyitems
 from runner import collections, playbooks
 from services import _hub, _proxy, engine_zip, hub, proxy, seaweedfs, sync
 
@@ -21,6 +22,7 @@ __all__ = [
     "namespace",
     "playbooks",
     "proxy",
+    "pytest_collection_modifyitems",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
     "requires_nodes",

@@ -10,6 +10,7 @@ from cluster import cluster, custom_kinds, namespace, pytest_sessionfinish, pyte
 from google_cloud import google
 from kaggle import kaggle
 from kube_proxy import api_proxy
+from order import pytest_collection_modifyitems
 from runner import collections, playbooks
 from services import _hub, _proxy, engine_zip, hub, proxy, seaweedfs, sync
 
@@ -29,6 +30,7 @@ __all__ = [
     "namespace",
     "playbooks",
     "proxy",
+    "pytest_collection_modifyitems",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
     "requires_nodes",

@@ -87,7 +87,7 @@ def test_twelve_steps_beside_another_instance(servers, playbooks, model, api_pro
     for number in (1, 5):
         assert steps[number]["completion"] == servers.weights() and steps[number]["time_to_ready"] > 0
     # With nothing to do it is looked whether the server is ready, and nobody asks it to complete anything.
-    assert "completion" not in steps[3] and len(requests[3]) <= 25
+    assert "completion" not in steps[3] and len(requests[3]) <= 40  # one for each kind that the cluster serves
 
     found = {item["name"]: item for item in info["instances"]}
     assert found.keys() == {"llama", "other"}
