@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 
 import pytest
 import urllib3
 import yaml
 
 MODULE = "modelops.serving.hf_token_secret"
-OLD, NEW = "hf_OldTokenForTests0000000000000001", "hf_NewTokenForTests0000000000000002"
+OLD, NEW = (f"hf_canary{secrets.token_hex(13)}" for _number in range(2))
 ENABLED, DISABLED, DESTROYED = "ENABLED", "DISABLED", "DESTROYED"
 ACTIONS = {DISABLED: ":disable", DESTROYED: ":destroy"}
 

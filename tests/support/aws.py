@@ -11,6 +11,7 @@ import http.server
 import json
 import logging
 import re
+import secrets
 import socket
 import struct
 import threading
@@ -69,6 +70,8 @@ class Aws:
     """``with Aws() as aws:`` listens at ``aws.url``. ``aws.requests`` is what passed."""
 
     region = "eu-central-1"
+    access_key = f"test{secrets.token_hex(8)}"
+    secret_key = secrets.token_hex(20)
     account = "123456789012"
 
     def __init__(self) -> None:
@@ -107,8 +110,8 @@ class Aws:
         """What the AWS SDK needs to come here."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "example-secret-key",
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": "127.0.0.1,localhost",

@@ -163,7 +163,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.answer(path, query, fault or Fault(""))
 
     def answer(self, path: str, query: dict[str, str], fault: Fault) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # the API and the storage answer each in their own way
 
     def _json(self, status: int, body: dict, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(body).encode()

@@ -198,6 +198,7 @@ class Servers:
 @pytest.fixture
 def servers(cluster, requires_nodes, namespace, sync):
     if not cluster.image.startswith("modelops.serving/"):
+        # An image of somebody's own cluster lacks the stand-in for vLLM, and a real server needs more than it may have.
         pytest.skip(f"{cluster.image} has no server")
     found = Servers(cluster, namespace, sync)
     found.credentials()
