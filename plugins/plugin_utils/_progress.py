@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import shlex
+import signal
 import tempfile
 import threading
 import time
@@ -83,16 +84,35 @@ class _Tail:
         self._position = 0
         with contextlib.suppress(OSError):  # what is in it already is from earlier runs
             self._position = os.path.getsize(path)
+        self._handlers: dict[int, t.Any] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
     def __enter__(self) -> _Tail:
-        self._thread.start()
+        # A signal that this thread took would not wake the worker's main thread, which waits for the module, and the
+        # worker would outlive an interrupted play. A thread begins with the mask of the one that starts it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._interrupted)
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         self._done.set()
         self._thread.join()
+
+    def _interrupted(self, number: int, _frame: object) -> None:
+        """A worker that dies while this thread holds the queue of the display leaves ansible-playbook waiting for it."""
+        self._done.set()
+        self._thread.join(_TAIL_SECONDS)
+        signal.signal(number, self._handlers[number])
+        os.kill(os.getpid(), number)
 
     def _follow(self) -> None:
         while not self._done.wait(_TAIL_SECONDS):

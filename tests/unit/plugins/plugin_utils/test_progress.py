@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 
 import pytest
@@ -71,3 +73,37 @@ def test_tail_waits_for_a_file(tmp_path):
     with _progress._Tail(str(path), shown.append):
         path.write_text("one\n")
     assert shown == ["one"]
+
+
+def test_a_signal_passes_when_no_line_is_being_shown(tmp_path, monkeypatch):
+    path, begun, events = tmp_path / "progress", threading.Event(), []
+    monkeypatch.setattr(_progress, "_TAIL_SECONDS", 5)
+
+    def show(line):
+        begun.set()
+        time.sleep(0.2)
+        events.append(line)
+
+    before = signal.signal(signal.SIGTERM, lambda *_arguments: events.append("SIGTERM"))
+    try:
+        tail = _progress._Tail(str(path), show)
+        path.write_text("one\n")
+        with tail:
+            tail._done.set()  # it reads at once
+            assert begun.wait(5)
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert events == ["one", "SIGTERM", "SIGTERM"]
+
+
+def test_signals_are_left_to_the_main_thread(tmp_path):
+    masks = []
+    path = tmp_path / "progress"
+    tail = _progress._Tail(str(path), lambda _line: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+    path.write_text("one\n")
+    with tail:
+        pass
+    assert {signal.SIGINT, signal.SIGTERM} <= masks[0]
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT, signal.SIGTERM}
