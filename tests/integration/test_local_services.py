@@ -42,7 +42,9 @@ from local_services import faults, process
 from local_services.catalog import index_directory
 from local_services.hub import LocalHub
 from local_services.hub_service import HubService
+from local_services.llama_service import LlamaService, find_model
 from local_services.process import Daemon, ServiceError
+from local_services.repositories import tiny_gguf
 from local_services.seaweedfs import SeaweedFS, find_binary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -748,28 +750,6 @@ def test_many_files_has_the_odd_ones(hub: LocalHub) -> None:
     assert files["adapters/adapter_model.bin"].sha256
 
 
-def test_llama_cpp_serves_the_gguf(hub: LocalHub) -> None:
-    """Runs where the package xllamacpp, a wheel with llama.cpp in it, is installed."""
-    xllamacpp = pytest.importorskip("xllamacpp")
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(hub.repository("local/tiny-gguf").revision().files["tiny-f32.gguf"].source)
-    parameters.n_ctx = 512
-    parameters.warmup = False
-    (parameters.port,) = process.free_ports(1)
-    server = xllamacpp.Server(parameters)
-    body = json.dumps({"prompt": "the model", "max_tokens": 8, "temperature": 0}).encode()
-    request = urllib.request.Request(
-        f"{server.listening_address}/v1/completions", body, {"Content-Type": "application/json"}
-    )
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
-        assert json.load(answer)["usage"] == {
-            "prompt_tokens": 4,
-            "completion_tokens": 8,
-            "total_tokens": 12,
-            "prompt_tokens_details": {"cached_tokens": 0},
-        }
-
-
 def test_a_directory_is_served(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "sub").mkdir(parents=True)
@@ -1111,6 +1091,101 @@ def test_hub_process_refuses(tmp_path: Path) -> None:
         HubService(tmp_path, port=port, cdn_port=port).present()
 
 
+# llama.cpp as a process --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gguf(tmp_path: Path) -> Path:
+    """A folder with one small model, and what may lie beside it."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in {**tiny_gguf(), "README.md": b"# Model"}.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_llama_process(tmp_path: Path, gguf: Path) -> None:
+    def service(**changes: Any) -> LlamaService:
+        options = {"model": gguf, "name": "local/tiny", "context_size": 512, "parallel": 2, **changes}
+        return LlamaService(tmp_path / "state", **options)
+
+    def ask(path: str, **body: Any) -> bytes:
+        request = urllib.request.Request(
+            service().endpoint + path, json.dumps(body).encode() if body else None, {"Content-Type": "application/json"}
+        )
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+            return bytes(answer.read())
+
+    try:
+        assert service(model=tmp_path / "not yet").present(check=True) is True
+        assert not (tmp_path / "state").exists(), "check changes nothing"
+        assert service().present() is True
+        assert service().present() is False
+        status = service().status()
+        assert status["running"] is True
+        assert (status["model"], status["base_url"]) == ("local/tiny", f"{service().endpoint}/v1")
+        assert status["model_file"] == str(gguf / "tiny-f32.gguf")
+        assert service(model=status["model_file"]).present() is False, "the same model"
+        assert listeners(status["pid"]) == {"0100007F"}
+
+        (served,) = json.loads(ask("/v1/models"))["data"]
+        assert (served["id"], served["meta"]["n_ctx"]) == ("local/tiny", 512)
+        asked = {"model": "local/tiny", "prompt": "the model", "max_tokens": 8, "temperature": 0, "ignore_eos": True}
+        answer = json.loads(ask("/v1/completions", **asked))
+        assert answer["choices"][0]["text"]
+        assert {name: answer["usage"][name] for name in ("prompt_tokens", "completion_tokens")} == {
+            "prompt_tokens": 4,
+            "completion_tokens": 8,
+        }
+        lines = (
+            ask("/v1/completions", **asked, stream=True, stream_options={"include_usage": True}).decode().split("\n\n")
+        )
+        assert [line for line in lines if line][-1] == "data: [DONE]"
+        assert len(lines) > 8, "a piece for every token"
+        assert "llamacpp:tokens_predicted_total 16" in ask("/metrics").decode()
+
+        for changes in ({"name": "other"}, {"context_size": 1024}, {"parallel": 1}, {"threads": 1}, {"port": 1}):
+            assert service(**changes).present(check=True) is True, changes
+        os.utime(gguf / "tiny-f32.gguf")
+        assert service().present(check=True) is True, "the model was written"
+        assert service().pid == status["pid"]
+
+        # A model that cannot be loaded; what llama.cpp says of it is told.
+        (gguf / "tiny-f32.gguf").write_bytes((gguf / "tiny-f32.gguf").read_bytes()[:100_000])
+        with pytest.raises(ServiceError, match=r"(?s)exited before it was ready.*corrupted or incomplete"):
+            service().present()
+        assert service().status()["running"] is False
+        assert service().absent(remove_data=True) is True
+        assert not (tmp_path / "state" / "llama").exists()
+    finally:
+        service().absent()
+
+
+def test_llama_refuses(tmp_path: Path, gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ServiceError, match="needs a model"):
+        LlamaService(tmp_path).present(check=True)
+    with pytest.raises(ServiceError, match="parallel of 1 or more"):
+        LlamaService(tmp_path, model=gguf, parallel=0)
+    with pytest.raises(ServiceError, match=r"Cannot read the model .*missing\.gguf: No such file"):
+        find_model(tmp_path / "missing.gguf")
+    with pytest.raises(ServiceError, match=r"README\.md is not a GGUF file"):
+        find_model(gguf / "README.md")
+    (gguf / "second.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ServiceError, match=r"several \.gguf files.*second\.gguf, tiny-f32\.gguf"):
+        find_model(gguf)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ServiceError, match=r"No \.gguf file is in"):
+        find_model(tmp_path / "empty")
+
+    def nothing(_text: str) -> None:
+        raise sys.modules["importlib.metadata"].PackageNotFoundError
+
+    monkeypatch.setattr("importlib.metadata.version", nothing)
+    with pytest.raises(ServiceError, match="pip install xllamacpp"):
+        LlamaService(tmp_path, model=gguf / "second.gguf").present()
+    assert not (tmp_path / "llama").exists()
+
+
 # Command line and role --------------------------------------------------------------------------------------------
 
 
@@ -1163,7 +1238,8 @@ PLAYBOOK = """
     - ansible.builtin.include_role:
         name: modelops.serving.local_services
     - ansible.builtin.copy:
-        content: "{{ {'seaweedfs': local_services_seaweedfs, 'hub': local_services_hub} | to_json }}"
+        content: >-
+          {{ {'seaweedfs': local_services_seaweedfs, 'hub': local_services_hub, 'llama': local_services_llama} | to_json }}
         dest: "{{ facts_file }}"
         mode: "0600"
       when: facts_file is defined
@@ -1202,12 +1278,14 @@ def play(tmp_path: Path, *arguments: str, **variables: Any) -> tuple[subprocess.
     return done, int(found.group(1)) if found else -1
 
 
-def test_role(tmp_path: Path) -> None:
+def test_role(tmp_path: Path, gguf: Path) -> None:
     secret = "S3cretOfTheTest"
     settings = {
         "local_services_access_key": "the-access-key",
         "local_services_secret_key": secret,
         "local_services_stop_timeout": 0,
+        "local_services_names": ["seaweedfs", "hub", "llama"],
+        "local_services_llama_model": str(gguf),
         "facts_file": str(tmp_path / "facts.json"),
     }
     try:
@@ -1223,6 +1301,7 @@ def test_role(tmp_path: Path) -> None:
         for text in (secret, reader):
             assert text not in done.stdout + done.stderr
         assert HfApi(endpoint=facts["hub"]["endpoint"], token=reader).whoami()["name"] == "reader"
+        assert b'"id":"tiny-f32"' in Answer(f"{facts['llama']['base_url']}/models").body
         buckets = (
             boto3.client(
                 "s3",
@@ -1243,12 +1322,14 @@ def test_role(tmp_path: Path) -> None:
         assert (done.returncode, changed) == (0, 1), done.stdout
         done, changed = play(tmp_path, **settings, local_services_state="absent")
         assert (done.returncode, changed) == (0, 1), done.stdout
-        assert json.loads((tmp_path / "facts.json").read_text())["hub"]["running"] is False
+        facts = json.loads((tmp_path / "facts.json").read_text())
+        assert [facts[name]["running"] for name in ("seaweedfs", "hub", "llama")] == [False] * 3
         done, changed = play(tmp_path, **settings, local_services_state="absent")
         assert (done.returncode, changed) == (0, 0), done.stdout
     finally:
         SeaweedFS(tmp_path / "s", stop_timeout=0).absent()
         HubService(tmp_path / "s").absent()
+        LlamaService(tmp_path / "s").absent()
 
 
 def test_role_says_what_is_wrong(tmp_path: Path) -> None:

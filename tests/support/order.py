@@ -24,6 +24,7 @@ _LONG = (
     "test_secret_provider_class",
     "test_model_status",
     "test_stores",
+    "test_quickstart",
 )
 
 

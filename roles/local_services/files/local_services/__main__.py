@@ -18,10 +18,17 @@ from typing import Any
 
 from .hub import directory_argument
 from .hub_service import HubService
+from .llama_service import LlamaService
 from .process import ServiceError, private_directory
 from .seaweedfs import SeaweedFS
 
-SERVICES: dict[str, type[SeaweedFS] | type[HubService]] = {"seaweedfs": SeaweedFS, "hub": HubService}
+SERVICES: dict[str, type[SeaweedFS] | type[HubService] | type[LlamaService]] = {
+    "seaweedfs": SeaweedFS,
+    "hub": HubService,
+    "llama": LlamaService,
+}
+# llama serves nothing without a model.
+_DEFAULT = ["seaweedfs", "hub"]
 
 
 def _names(text: str) -> list[str]:
@@ -44,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--state-dir", type=Path, required=True, help="everything is kept here")
-    common.add_argument("--services", type=_service_names, default=list(SERVICES), help="comma separated; all of them")
+    common.add_argument(
+        "--services", type=_service_names, default=_DEFAULT, help=f"comma separated, of {', '.join(SERVICES)}"
+    )
     acting = argparse.ArgumentParser(add_help=False)
     acting.add_argument("--check", action="store_true", help="only say whether something would change")
     acting.add_argument("--stop-timeout", type=float, default=30.0, help="seconds from SIGTERM to SIGKILL")
@@ -70,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ORG/NAME=DIRECTORY",
         help="let the hub serve a directory as a repository; may be given several times",
     )
+    present.add_argument("--llama-model", type=Path, help="a .gguf file, or a folder with exactly one")
+    present.add_argument("--llama-name", default="", help="what it is called in the API, if not like its file")
+    present.add_argument("--llama-port", type=int, default=0, help="0 keeps the last one or takes a free one")
+    present.add_argument("--llama-context-size", type=int, default=4096, help="tokens of a request; 0 is the model's")
+    present.add_argument("--llama-parallel", type=int, default=1, help="requests at a time")
+    present.add_argument("--llama-threads", type=int, default=0, help="0 leaves them to llama.cpp")
     absent = commands.add_parser("absent", parents=[common, acting], help="stop what runs")
     absent.add_argument("--remove-data", action="store_true", help="also delete objects, contents and credentials")
     commands.add_parser("status", parents=[common], help="say what runs")
@@ -124,6 +139,19 @@ def _present(options: argparse.Namespace) -> Iterator[bool]:
             stop_timeout=options.stop_timeout,
         )
         yield hub.present(check=options.check)
+    if "llama" in options.services:
+        llama = LlamaService(
+            options.state_dir,
+            model=options.llama_model,
+            name=options.llama_name,
+            port=options.llama_port,
+            context_size=options.llama_context_size,
+            parallel=options.llama_parallel,
+            threads=options.llama_threads,
+            start_timeout=options.start_timeout,
+            stop_timeout=options.stop_timeout,
+        )
+        yield llama.present(check=options.check)
 
 
 def _absent(options: argparse.Namespace) -> Iterator[bool]:
