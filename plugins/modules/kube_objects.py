@@ -310,7 +310,6 @@ from ansible_collections.modelops.serving.plugins.module_utils._kube.apply impor
     Change,
     Prune,
     apply,
-    diff,
     remove,
 )
 from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Object, Ref
@@ -324,6 +323,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._kube.objects imp
     selector,
 )
 from ansible_collections.modelops.serving.plugins.module_utils._kube.render import render
+from ansible_collections.modelops.serving.plugins.module_utils._kube.results import describe
 from ansible_collections.modelops.serving.plugins.module_utils._kube.wait import (
     Condition,
     JsonPath,
@@ -522,17 +522,6 @@ def _prune(params: t.Mapping[str, t.Any]) -> Prune | None:
     return Prune(tuple(kinds), params["namespace"], selector(params["instance"]))
 
 
-def _describe(change: Change) -> dict[str, str | None]:
-    ref = change.ref
-    return {
-        "api_version": ref.api_version,
-        "kind": ref.kind,
-        "name": ref.name,
-        "namespace": ref.namespace,
-        "action": change.action,
-    }
-
-
 def _present(module: Module, client: Client, definitions: list[t.Any]) -> list[Change]:
     params = module.params
     objects = prepare(
@@ -602,22 +591,13 @@ def _run(module: Module, result: dict[str, t.Any]) -> None:
             job_hooks=params["argo_job_hooks"],
             check=module.check_mode,
         )
-        _tell(module, result, changes)
+        result.update(describe(module, changes))
         return
     client = auth.connect(module)
     changes = (_absent if absent else _present)(module, client, definitions)
-    _tell(module, result, changes)
+    result.update(describe(module, changes))
     if params["wait"] and not module.check_mode:
         _wait(module, client, changes)
-
-
-def _tell(module: Module, result: dict[str, t.Any], changes: list[Change]) -> None:
-    result["objects"] = [_describe(change) for change in changes]
-    result["changed"] = any(change.action != "none" for change in changes)
-    if module._diff and result["changed"]:
-        result["diff"] = diff(changes)
-    for warning in dict.fromkeys(warning for change in changes for warning in change.warnings):
-        module.warn(warning)
 
 
 def main() -> None:
@@ -632,7 +612,7 @@ def main() -> None:
         _run(module, result)
     except KubeError as error:
         if error.changes:
-            _tell(module, result, error.changes)
+            result.update(describe(module, error.changes))
         kind = type(error).__name__
         told = {"kind": kind, "message": error.message, "hint": error.hint}
         module.fail_json(msg=str(error), error=told, **result)

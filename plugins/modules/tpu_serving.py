@@ -26,6 +26,7 @@ description:
     every claim alone.
 extends_documentation_fragment:
   - modelops.serving._attributes
+  - modelops.serving._attributes.action
   - modelops.serving._attributes.actiongroup_serving
   - modelops.serving._serving
   - kubernetes.core.k8s_auth_options
@@ -44,6 +45,10 @@ attributes:
       - With O(state=restarted) all Pods are replaced each time.
   async:
     support: full
+  action:
+    details:
+      - The action plugin prints what the instance waits for, with a local connection, or with any connection when C(async)
+        is used with a C(poll) greater than V(0).
 options:
   state:
     description:
@@ -506,6 +511,25 @@ options:
         description:
           - Longest duration of a request, such as V(600s).
         type: str
+      canary:
+        description:
+          - Another instance in the namespace, with the same engine, that gets a part of the requests. With O(pool) it has to
+            have an InferencePool, too.
+          - It is the other instance that has to be there and serve first. The role P(modelops.serving.serving#role) sees to
+            that.
+        type: dict
+        version_added: 0.4.0
+        suboptions:
+          name:
+            description:
+              - Name of that instance.
+            type: str
+            required: true
+          weight:
+            description:
+              - How many of 100 requests it gets.
+            type: int
+            required: true
   access:
     description:
       - A NetworkPolicy that says who may ask the server. V({}) is everybody in the namespace.
@@ -581,10 +605,15 @@ options:
       - Seconds to wait.
     type: int
     default: 5400
+  progress_file:
+    description:
+      - File on the host the module runs on to which what is waited for is appended, one JSON object per line. It is created
+        with mode V(0600) and is not touched in check mode.
+    type: path
   smoke_test:
     description:
-      - Whether an instance that was waited for is asked for its models and for a completion of one token, through the API
-        server. This needs the right to C(create) and C(get) C(services/proxy).
+      - Whether an instance is asked for its models and for a completion of one token when it is ready, through the API
+        server, also where nothing has changed. This needs O(wait) and the right to C(create) and C(get) C(services/proxy).
       - An answer without a completion is a failure, whatever its status. O(engine=saxml) is not asked, since it has no model
         before one is published to it.
     type: bool
@@ -937,6 +966,13 @@ def argument_spec() -> dict[str, t.Any]:
                 "hostnames": names,
                 "path": {"type": "str", "default": "/"},
                 "timeout": {"type": "str"},
+                "canary": {
+                    "type": "dict",
+                    "options": {
+                        "name": {"type": "str", "required": True},
+                        "weight": {"type": "int", "required": True},
+                    },
+                },
             },
         },
         "access": {"type": "dict", "options": {"sources": {"type": "list", "elements": "dict", "default": []}}},
@@ -955,6 +991,7 @@ def argument_spec() -> dict[str, t.Any]:
         "check_nodes": {"type": "bool", "default": True},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 5400},
+        "progress_file": {"type": "path"},
         "smoke_test": {"type": "bool", "default": True},
         "rollback": {"type": "bool", "default": False},
         "force_conflicts": {"type": "bool", "default": False},

@@ -130,7 +130,7 @@ class _Tail:
 
 
 class ProgressAction(ActionBase):
-    """For modules with the options ``state``, ``name``, ``source``, ``interval`` and ``progress_file``."""
+    """For modules with the option ``progress_file``; of ``state``, ``name``, ``source`` and ``interval`` what they have."""
 
     _supports_check_mode = True
     _supports_async = True
@@ -143,7 +143,7 @@ class ProgressAction(ActionBase):
         task_vars = task_vars or {}
         wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
         args = self._task.args
-        if self._task.check_mode or self._task.no_log or args.get("state", "present") != "present":
+        if self._task.check_mode or self._task.no_log or args.get("state") == "absent":
             return self._module(args, task_vars, wrap_async=wrap_async)
         self._prefix = self._label(task_vars)
         if wrap_async:

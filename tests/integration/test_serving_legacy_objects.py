@@ -69,11 +69,9 @@ RUN = conversion.Run(
 )
 
 
-@pytest.mark.parametrize("file", [True, False])
-def test_the_conversion_for_jetstream(file):
-    secret = conversion.KaggleSecret("kaggle", file)
+def test_the_conversion_for_jetstream():
     loader = conversion.JetStreamLoader(
-        RUN, GEMMA, "models", secret, make_slice("v5e", topology="2x4"), Capacity("spot")
+        RUN, GEMMA, "models", "kaggle", make_slice("v5e", topology="2x4"), Capacity("spot")
     )
     conversion.check_loader(loader)
     for obj in conversion.loader_objects(loader):

@@ -36,11 +36,22 @@ class Passed:
 
     @property
     def writes(self) -> bool:
-        """Whether it asks the server to change something. Access reviews are questions, asked with POST."""
+        """Whether it asks the server to change something. Access reviews, and what a Service is asked, are questions."""
         if self.method in ("GET", "HEAD", "OPTIONS"):
             return False
         dry = "All" in urllib.parse.parse_qs(self.query).get("dryRun", ())
-        return not dry and not re.search(r"/selfsubject(access|rules)?reviews$", self.path)
+        return not dry and not re.search(r"/selfsubject(access|rules)?reviews$|/services/[^/]+/proxy/", self.path)
+
+
+def parted(requests: list[Passed]) -> list[list[Passed]]:
+    """What passed the proxy, part by part: before each stands a request to ``/mark/``, which no API server has."""
+    found: list[list[Passed]] = []
+    for passed in requests:
+        if passed.path.startswith("/mark/"):
+            found.append([])
+        elif found:
+            found[-1].append(passed)
+    return found
 
 
 @dataclasses.dataclass

@@ -14,6 +14,7 @@ import urllib.parse
 from collections.abc import Iterator
 
 import pytest
+from test_cluster.common import cache_directory, locked
 
 from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Ref
 
@@ -142,7 +143,14 @@ class Servers:
 
     @contextlib.contextmanager
     def tpu_node(self, accelerator: str, topology: str, chips: int) -> Iterator[str]:
-        """Chips on a node that is there, until the end. Without the taint of such nodes: others' Pods live there too."""
+        """Chips on a node that is there, until the end. Without the taint of such nodes: others' Pods live there too.
+
+        One at a time: another worker's test would take them away again.
+        """
+        with locked(cache_directory() / "tpu-node"):
+            yield from self._tpu_node(accelerator, topology, chips)
+
+    def _tpu_node(self, accelerator: str, topology: str, chips: int) -> Iterator[str]:
         nodes = self.client.list("v1", "Node")
         name, *_others = (
             node["metadata"]["name"]

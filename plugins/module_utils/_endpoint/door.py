@@ -16,13 +16,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.modelops.serving.plugins.module_utils import _auth
+from ansible_collections.modelops.serving.plugins.module_utils._doors import ProgressFile
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint import options, preflight, rollout, smoke
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint.smoke import Endpoint
-from ansible_collections.modelops.serving.plugins.module_utils._kube.apply import Change, apply, diff, remove
+from ansible_collections.modelops.serving.plugins.module_utils._kube.apply import Change, apply, remove
 from ansible_collections.modelops.serving.plugins.module_utils._kube.auth import connect
 from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Object
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import InputError, KubeError
 from ansible_collections.modelops.serving.plugins.module_utils._kube.render import render
+from ansible_collections.modelops.serving.plugins.module_utils._kube.results import describe
 from ansible_collections.modelops.serving.plugins.module_utils._kube.wait import Target, Waiter, judge
 from ansible_collections.modelops.serving.plugins.module_utils._serving import build
 from ansible_collections.modelops.serving.plugins.module_utils._serving.build import Features
@@ -109,9 +111,10 @@ class Door:
         self._tell(changes)
         targets = rollout.targets(objects)
         live = {change.ref: t.cast(Object, change.after) for change in changes}
-        self._tell_state(live[targets[0].ref])
+        servers = self._tell_state(live[targets[0].ref])
         if all(judge(target, live[target.ref]).state == "ready" for target in targets):
-            self._list_models(instance)
+            if servers:
+                self._ask(instance)
         elif self._params["wait"] and not self._module.check_mode:
             self._see_it_serve(instance, targets)
 
@@ -169,12 +172,20 @@ class Door:
         found = self._waiter().wait(targets)
         self.result["time_to_ready"] = round(time.monotonic() - began, 1)
         ready = self._tell_state(found[targets[0].ref])
-        if ready and self._params["smoke_test"]:
-            endpoint, model = Endpoint.of(instance), instance.model.served_name or instance.model.name
-            self.result["models"] = smoke.list_models(self._client, endpoint)
-            self.result["completion"] = smoke.complete(self._client, endpoint, model)
-        elif ready:
+        if ready:
+            self._ask(instance)
+
+    def _ask(self, instance: Instance) -> None:
+        """Ask servers that are ready, also where nothing has changed: the last run may have ended with their failing it.
+
+        :raises EndpointError: they do not answer as they should.
+        """
+        if self._module.check_mode or not (self._params["wait"] and self._params["smoke_test"]):
             self._list_models(instance)
+            return
+        endpoint, model = Endpoint.of(instance), instance.model.served_name or instance.model.name
+        self.result["models"] = smoke.list_models(self._client, endpoint)
+        self.result["completion"] = smoke.complete(self._client, endpoint, model)
 
     def _go_back(self, changes: list[Change]) -> str:
         """Make everything as it was before the rollout, and say how that ended."""
@@ -187,15 +198,20 @@ class Door:
 
     def _list_models(self, instance: Instance) -> None:
         """The models that are served, where that is not what the result depends on."""
-        if not self.result["ready_replicas"]:
-            return
         try:
             self.result["models"] = smoke.list_models(self._client, Endpoint.of(instance))
         except KubeError as error:
             self._warn(f"Which models are served was not found out: {error}")
 
     def _waiter(self) -> Waiter:
-        return Waiter(self._client, timeout=self._params["wait_timeout"], redact=self._redact)
+        path = self._params["progress_file"]
+        report = ProgressFile(path, self._module.warn) if path and not self._module.check_mode else None
+        return Waiter(
+            self._client,
+            timeout=self._params["wait_timeout"],
+            redact=self._redact,
+            on_progress=(lambda line: report({"text": line})) if report else None,
+        )
 
     # -- what is told --------------------------------------------------------------------------------------------------
 
@@ -212,18 +228,4 @@ class Door:
         return int(self.result["ready_replicas"])
 
     def _tell(self, changes: list[Change]) -> None:
-        for warning in dict.fromkeys(warning for change in changes for warning in change.warnings):
-            self._module.warn(warning)
-        self.result["changed"] = any(change.action != "none" for change in changes)
-        self.result["objects"] = [
-            {
-                "api_version": change.ref.api_version,
-                "kind": change.ref.kind,
-                "name": change.ref.name,
-                "namespace": change.ref.namespace,
-                "action": change.action,
-            }
-            for change in changes
-        ]
-        if self._module._diff:
-            self.result["diff"] = diff(changes)
+        self.result.update(describe(self._module, changes))

@@ -13,6 +13,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._serving import p
 from ansible_collections.modelops.serving.plugins.module_utils._serving.extras import (
     Access,
     Autoscaling,
+    Canary,
     Extras,
     Ladder,
     Monitoring,
@@ -82,7 +83,7 @@ def extras_of(params: Options) -> Extras:
         autoscaling=_made(Autoscaling, params["autoscaling"]),
         monitoring=_made(Monitoring, params["monitoring"]),
         pool=_made(Pool, params["pool"]),
-        route=_made(Route, params["route"]),
+        route=_route(params["route"]),
         access=_made(Access, params["access"]),
         ladder=Ladder(ladder["name"], tuple(_capacity(step) for step in ladder["steps"])) if ladder else None,
     )
@@ -99,6 +100,10 @@ def _made(kind: t.Callable[..., _Made], given: Options | None) -> _Made | None:
             if value is not None
         }
     )
+
+
+def _route(given: Options | None) -> Route | None:
+    return _made(Route, given and {**given, "canary": _made(Canary, given["canary"])})
 
 
 def _text(given: Options) -> dict[str, str]:

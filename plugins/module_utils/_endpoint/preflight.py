@@ -10,14 +10,12 @@ What cannot be found out from here is a warning. Whether the slice is valid and 
 
 from __future__ import annotations
 
-import collections
 import typing as t
 
 from ansible_collections.modelops.serving.plugins.module_utils._hub.token import check_access
-from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Object, Ref
-from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import ApiError
+from ansible_collections.modelops.serving.plugins.module_utils._kube import nodes
+from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Object
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import InputError as KubeInputError
-from ansible_collections.modelops.serving.plugins.module_utils._kube.objects import quantity
 from ansible_collections.modelops.serving.plugins.module_utils._mounts import SecretKey
 from ansible_collections.modelops.serving.plugins.module_utils._serving.build import engine_of
 from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import RESOURCES, Device, Instance
@@ -33,10 +31,6 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.run imp
 
 #: Seconds and tries that a place may take to answer; the cluster asks it again.
 _PATIENCE: dict[str, t.Any] = {"stall_timeout": 10, "attempts": 2}
-_TPU_LABELS = ("cloud.google.com/gke-tpu-accelerator", "cloud.google.com/gke-tpu-topology")
-# https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md: where it writes its status.
-_AUTOSCALER = Ref("v1", "ConfigMap", "cluster-autoscaler-status", "kube-system")
-_KARPENTER = ("karpenter.sh/v1", "NodePool")
 
 
 def check_manifest(name: str, destination: Object) -> str | None:
@@ -90,74 +84,16 @@ def check_nodes(client: Client, instance: Instance) -> str | None:
     selector, resource, each = _asked(instance)
     if not resource:
         return None
-    pods = sum(work.replicas * work.hosts for work in engine_of(instance).workloads(instance) if work.on_devices)
-    try:
-        nodes = client.list("v1", "Node")
-    except ApiError as error:
-        return f"Whether there are nodes was not checked: {error}"
-    room = sum(_room(node, resource, each) for node in nodes if selector.items() <= _labels(node).items())
-    if room >= pods:
-        return None
-    labels = "".join(f", {name}={value}" for name, value in sorted(selector.items()))
-    told = (
-        f"{instance.name} needs nodes for {pods} Pods with {each} of {resource} each{labels}; there is room for {room}"
-    )
-    if _more_come(client, instance):
-        return f"{told}. The cluster's autoscaler has to make the others."
-    raise KubeInputError(
-        f"{told}, and no autoscaler was found that could make more. {_others(nodes, resource)}",
-        hint="Create a node pool (modelops.serving.tpu_slice_info has its settings), take what is there, or set "
-        "check_nodes: false if nodes will come.",
-    )
+    on_devices = [work for work in engine_of(instance).workloads(instance) if work.on_devices]
+    pods = sum(work.replicas * work.hosts for work in on_devices)
+    together = max(work.hosts for work in on_devices)
+    return nodes.check_nodes(client, nodes.Need(instance.name, pods, resource, each, selector, together=together))
 
 
-def _asked(instance: Instance) -> tuple[dict[str, str], str, int]:
+def _asked(instance: Instance) -> tuple[dict[str, str], str, str]:
     """Node labels, extended resource and how many of it each Pod asks for."""
     hardware = instance.hardware
     if isinstance(hardware, Device):
-        return dict(hardware.node_selector), RESOURCES.get(hardware.kind, ""), hardware.count
+        return dict(hardware.node_selector), RESOURCES.get(hardware.kind, ""), str(hardware.count)
     ((resource, each),) = hardware.slice.resources["limits"].items()
-    return scheduling(hardware.slice, hardware.capacity)["nodeSelector"], resource, int(each)
-
-
-def _labels(node: Object) -> dict[str, str]:
-    return node["metadata"].get("labels") or {}
-
-
-def _has(node: Object, resource: str) -> int:
-    """How many of a resource Pods can have there; none on a node that takes no Pods."""
-    status = node.get("status") or {}
-    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions") or ())
-    if not ready or (node.get("spec") or {}).get("unschedulable"):
-        return 0
-    return int(quantity((status.get("allocatable") or {}).get(resource, "0")) or 0)
-
-
-def _room(node: Object, resource: str, each: int) -> int:
-    return _has(node, resource) // each
-
-
-def _more_come(client: Client, instance: Instance) -> bool:
-    hardware = instance.hardware
-    if not isinstance(hardware, Device) and hardware.capacity.compute_class:
-        return True  # GKE makes nodes for it
-    if client.serves(*_KARPENTER):
-        return True
-    try:
-        return client.get(_AUTOSCALER) is not None
-    except ApiError:
-        return True  # may not be asked: then nobody is told that there is none
-
-
-def _others(nodes: list[Object], resource: str) -> str:
-    """What nodes there are, for who asked for the wrong ones."""
-    found = collections.Counter(
-        " ".join(filter(None, (_labels(node).get(name) for name in _TPU_LABELS))) or "without labels of a TPU"
-        for node in nodes
-        if _has(node, resource)
-    )
-    if not found:
-        return f"No ready node has {resource}."
-    return (
-        f"Ready nodes with {resource}: " + ", ".join(f"{number} {kind}" for kind, number in sorted(found.items())) + "."
-    )
+    return scheduling(hardware.slice, hardware.capacity)["nodeSelector"], resource, each

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The API server as a few methods: discovery, get, list, apply, delete, logs.
+"""The API server as a few methods: discovery, get, list, apply, delete, logs, execute.
 
 Uses of ``kubernetes.client.ApiClient`` what it knows about connections (pool, TLS, proxy) and credentials (tokens,
 exec plug-ins, their renewal), and nothing else: no generated models, no discovery of everything, no cache on disk.
@@ -23,6 +23,7 @@ from .errors import ApiError, InputError, KubeError, UnavailableError, refusal
 Object: t.TypeAlias = "dict[str, t.Any]"
 
 _Query: t.TypeAlias = "dict[str, str]"
+_T = t.TypeVar("_T")
 
 # Seconds: until a connection stands, and between two bytes. The API server ends requests after 60.
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 70.0
@@ -78,6 +79,14 @@ class Resource:
         if name is not None:
             parts.append(urllib.parse.quote(name, safe=":"))
         return "/".join(parts)
+
+
+class Executed(t.NamedTuple):
+    """What a command in a container has written, and the exit status with which it ended."""
+
+    stdout: str
+    stderr: str
+    status: int
 
 
 class Client:
@@ -257,6 +266,30 @@ class Client:
         url = f"/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy{path}"
         return self._request(method, url, None, what=f"{method} of {path} at Service {namespace}/{service}", body=body)
 
+    def execute(
+        self, namespace: str, pod: str, container: str, command: t.Sequence[str], *, timeout: float
+    ) -> Executed:
+        """Run a command in a container, without a shell and without input, until it ends.
+
+        The connection is tried again, the command never. One that is too late goes on in its container, unseen.
+
+        :param timeout: seconds for the command.
+        :raises KubeError: it cannot be started, or its end was not seen.
+        """
+        what = f"execution of {command[0]} in container {container} of Pod {namespace}/{pod}"
+        query = [("container", container), ("stdout", "true"), ("stderr", "true")]
+        query += [("command", word) for word in command]
+        path = f"/api/v1/namespaces/{namespace}/pods/{urllib.parse.quote(pod)}/exec?{urllib.parse.urlencode(query)}"
+        connection = self._patiently(lambda: self._open(path, what=what))
+        try:
+            channels = _received(connection, timeout)
+        except OSError as error:
+            raise KubeError(f"The {what} broke off: {error}.") from error
+        finally:
+            connection.shutdown()
+        stdout, stderr = (channels.get(number, b"").decode("utf-8", errors="replace") for number in (1, 2))
+        return Executed(stdout, stderr, _exit_status(_status(channels.get(3, b"")), what))
+
     def _path(self, ref: Ref) -> str:
         return self.resource(ref.api_version, ref.kind).path(ref.namespace, ref.name)
 
@@ -327,11 +360,14 @@ class Client:
         content_type: str = "application/json",
     ) -> bytes:
         """The body of a successful answer, after as many tries as allowed."""
+        return self._patiently(lambda: self._send(method, path, query, what=what, body=body, content_type=content_type))
+
+    def _patiently(self, call: t.Callable[[], _T]) -> _T:
         attempt = 0
         while True:
             attempt += 1
             try:
-                return self._send(method, path, query, what=what, body=body, content_type=content_type)
+                return call()
             except UnavailableError as error:
                 if attempt >= (self._attempts if self._reached else min(self._attempts, _FIRST_ATTEMPTS)):
                     raise
@@ -376,6 +412,67 @@ class Client:
             raise refusal(answer.status, _status(answer.data), what=what, retry_after=_retry_after(answer.headers))
         self.warnings += [text for text in _warnings(answer.headers) if text not in self.warnings]
         return t.cast(bytes, answer.data)
+
+    def _open(self, path: str, *, what: str) -> t.Any:
+        """A WebSocket at which a command runs, with the connection and the credentials of all other requests.
+
+        The subprotocol: https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apimachinery/pkg/util/remotecommand/constants.go
+        """
+        import websocket
+        from kubernetes.stream import ws_client
+
+        headers = {"sec-websocket-protocol": "v4.channel.k8s.io"}
+        self._api.update_params_for_auth(headers, [], ["BearerToken"])
+        url = ws_client.get_websocket_url(f"{self.host}{path}")
+        try:
+            return ws_client.create_websocket(self._api.configuration, url, headers)
+        except websocket.WebSocketBadStatusException as error:
+            body = _status(getattr(error, "resp_body", None) or b"")
+            raise refusal(error.status_code, body, what=what) from error
+        except (websocket.WebSocketException, OSError) as error:
+            raise UnavailableError(
+                f"The API server {self.host} cannot be reached for the {what}: {error}.",
+                hint="Check proxies on the way: they have to let WebSockets pass.",
+            ) from error
+
+
+def _received(connection: t.Any, timeout: float) -> dict[int, bytes]:
+    """All that comes until the other side closes, by channel, which is the first byte of each message.
+
+    :raises OSError: it breaks off, or does not end in time.
+    """
+    import websocket
+
+    deadline = time.monotonic() + timeout
+    channels: dict[int, bytes] = {}
+    opcode = None
+    while opcode != websocket.ABNF.OPCODE_CLOSE:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"no end after {timeout:.0f} s")
+        connection.settimeout(left)
+        try:
+            opcode, frame = connection.recv_data_frame(control_frame=True)
+        except websocket.WebSocketTimeoutException:
+            continue
+        except websocket.WebSocketException as error:
+            raise ConnectionError(str(error)) from error
+        if opcode in (websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_TEXT) and frame.data:
+            channels[frame.data[0]] = channels.get(frame.data[0], b"") + frame.data[1:]
+    return channels
+
+
+def _exit_status(said: Object, what: str) -> int:
+    """The exit status in the Status object that ends an execution.
+
+    :raises KubeError: the command never ran, or nothing was said of its end.
+    """
+    if said.get("status") == "Success":
+        return 0
+    for cause in (said.get("details") or {}).get("causes") or ():
+        if cause.get("reason") == "ExitCode":
+            return int(cause["message"])
+    raise KubeError(f"The {what} failed: {said.get('message') or 'its end was not told'}.")
 
 
 def _group_path(api_version: str) -> str:

@@ -134,10 +134,11 @@ def _first_line(message: t.Any) -> str:
 def refusal(status: int, body: t.Mapping[str, t.Any], *, what: str, retry_after: float | None = None) -> KubeError:
     """The error for an answer that is not a success.
 
-    :param body: the Status object of the answer; ``{"message": text}`` when the server sent something else.
+    :param body: the Status object of the answer, or what a server behind the proxy answers; ``{"message": text}`` when the
+        server sent something else.
     :param what: what was asked for, for example ``apply of Deployment demo/server``.
     """
-    message = str(body.get("message") or body.get("reason") or "no reason given")
+    message = str(body.get("message") or _from_behind(body) or body.get("reason") or "no reason given")
     details = body.get("details") or {}
     causes = tuple(
         Cause(str(cause.get("field", "")), _first_line(cause.get("message", "")), str(cause.get("reason", "")))
@@ -158,6 +159,12 @@ def refusal(status: int, body: t.Mapping[str, t.Any], *, what: str, retry_after:
         reason=reason,
         causes=causes,
     )
+
+
+def _from_behind(body: t.Mapping[str, t.Any]) -> str:
+    """What a server behind the API server's proxy says, as most servers of models do: ``error`` with a message, or alone."""
+    error = body.get("error")
+    return str(error.get("message") or "") if isinstance(error, dict) else str(error or "")
 
 
 def _unavailable(status: int, message: str, what: str, retry_after: float | None) -> UnavailableError:

@@ -46,6 +46,7 @@ class Run:
 
     :param service_account: that may read and write the buckets; without it one of the Job's name is made.
     :param deadline: seconds after which the Job is ended.
+    :param pod_failure_policy: whether the cluster knows it, from Kubernetes 1.26 on.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Run:
     image_pull_policy: str = "IfNotPresent"
     image_pull_secrets: tuple[str, ...] = ()
     deadline: int | None = None
+    pod_failure_policy: bool = True
 
 
 def check_bucket(name: str) -> None:
@@ -114,28 +116,17 @@ def kaggle_model(handle: str) -> KaggleModel:
     return KaggleModel(handle, found["model"], found["variation"])
 
 
-@dataclasses.dataclass(frozen=True)
-class KaggleSecret:
-    """A Secret with Kaggle's credentials: the keys ``username`` and ``key``, or a ``file``, ``kaggle.json``."""
-
-    name: str
-    file: bool = False
-
-
-def kaggle_secret(name: str, keys: t.Collection[str]) -> KaggleSecret:
-    """What a Secret holds, by its keys.
+def check_kaggle_secret(name: str, keys: t.Collection[str]) -> None:
+    """Raise unless a Secret with these keys holds Kaggle's credentials.
 
     :raises InputError: neither the file nor the pair.
     """
-    if "kaggle.json" in keys:
-        return KaggleSecret(name, file=True)
     missing = [key for key in _KAGGLE_KEYS if key not in keys]
-    if missing:
+    if missing and "kaggle.json" not in keys:
         raise InputError(
             f"The Secret {name} has neither the key kaggle.json nor {' and '.join(missing)}.",
             hint="It needs kaggle.json as Kaggle gives it, or username and key out of it.",
         )
-    return KaggleSecret(name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,16 +134,22 @@ class JetStreamLoader:
     """Downloads a model from Kaggle and converts it, on a slice, into a bucket.
 
     :param model: its handle on Kaggle.
+    :param secret: name of a Secret with Kaggle's credentials: the keys ``username`` and ``key``, or ``kaggle.json``.
     :param on: the slice, on one host: the conversion runs on its chips.
     """
 
     run: Run
     model: str
     bucket: str
-    secret: KaggleSecret
+    secret: str
     on: Slice
     capacity: Capacity = dataclasses.field(default_factory=Capacity)
     image: str = LOADER_IMAGE
+
+    @property
+    def checkpoint(self) -> str:
+        """The folder with what JetStream loads."""
+        return f"gs://{self.bucket}/{kaggle_model(self.model).checkpoint}"
 
 
 # Arguments are those of the image's own script, which getopts takes with the '='.
@@ -190,28 +187,25 @@ def check_loader(loader: JetStreamLoader) -> tuple[str, ...]:
 
 def loader_objects(loader: JetStreamLoader) -> list[Object]:
     """ServiceAccount and Job of a conversion for JetStream that has been checked."""
-    secret = loader.secret
-    checkpoint = f"gs://{loader.bucket}/{kaggle_model(loader.model).checkpoint}"
-    env: list[Object] = [{"name": "CHECKPOINT", "value": checkpoint}]
-    if not secret.file:  # the tool looks in its folder for kaggle.json only, and in these variables
-        env += [
-            {"name": name, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": key}}}
-            for key, name in _KAGGLE_KEYS.items()
-        ]
+    # The tool looks into these variables, then in its folder for kaggle.json; the Secret has one of both.
+    env: list[Object] = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": loader.secret, "key": key, "optional": True}}}
+        for key, name in _KAGGLE_KEYS.items()
+    ]
     container = _container(
         loader.run,
         "inference-checkpoint",
         loader.image,
         command=["bash", "-c", _LOAD, "load"],
         args=[f"-b={loader.bucket}", f"-m={loader.model}"],
-        env=env,
+        env=[{"name": "CHECKPOINT", "value": loader.checkpoint}, *env],
         resources=loader.on.resources,
         volumeMounts=[{"name": "kaggle-credentials", "mountPath": _KAGGLE, "readOnly": True}],
     )
     pod = {
         "containers": [container],
         "volumes": [
-            {"name": "kaggle-credentials", "secret": {"secretName": secret.name, "defaultMode": 0o400}},
+            {"name": "kaggle-credentials", "secret": {"secretName": loader.secret, "defaultMode": 0o400}},
         ],
         **scheduling(loader.on, loader.capacity),
     }
@@ -251,7 +245,7 @@ class LlamaConversion:
     :param image: with the script, paxml and gcloud.
     :param size: one of :data:`LLAMA_SIZES`.
     :param source: folder with the files, ``gs://bucket/path``.
-    :param destination: folder in which the folder ``checkpoint`` is made.
+    :param destination: where ``folder``, the checkpoint, is made.
     :param memory: limit in GB (None: what the size takes).
     :param node_memory: GB of the nodes that ``node_selector`` selects, if known.
     """
@@ -261,7 +255,7 @@ class LlamaConversion:
     size: str
     source: str
     destination: str
-    checkpoint: str = "checkpoint_00000000"
+    folder: str = "checkpoint_00000000"
     module: str = "convert_llama_ckpt"
     memory: int | None = None
     node_memory: int | None = None
@@ -272,6 +266,11 @@ class LlamaConversion:
     def limit(self) -> int:
         """GB that the container may have."""
         return self.memory or LLAMA_SIZES[self.size].memory
+
+    @property
+    def checkpoint(self) -> str:
+        """The folder with what Saxml loads."""
+        return f"{self.destination}/{self.folder}"
 
 
 # Names of variables are those of the public example. The root's marker is the one that counts, so it comes last.
@@ -342,7 +341,7 @@ def llama_objects(conversion: LlamaConversion) -> list[Object]:
         "GCS_PAX_CHECKPOINT_PATH": conversion.destination,
         "CONV_MODULE": conversion.module,
         "ARGS": f"--model-size={conversion.size}",
-        "CHECKPOINT_FOLDER_NAME": conversion.checkpoint,
+        "CHECKPOINT_FOLDER_NAME": conversion.folder,
         "STAGING": _STAGING,
     }
     container = _container(
@@ -399,13 +398,12 @@ def _objects(run: Run, pod: Object) -> list[Object]:
         pod["imagePullSecrets"] = [{"name": name} for name in run.image_pull_secrets]
     labels = {"app.kubernetes.io/name": "checkpoint-conversion", "app.kubernetes.io/instance": run.name}
     spec: Object = {
-        # What failed once fails again, and takes as long. Only a node that is drained is no fault of the conversion.
-        "backoffLimit": 0,
-        "podFailurePolicy": {
-            "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
-        },
+        "backoffLimit": 0,  # what failed once fails again, and takes as long
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
+    if run.pod_failure_policy:  # a node that is drained is no fault of the conversion
+        drained = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+        spec["podFailurePolicy"] = {"rules": [drained]}
     if run.deadline is not None:
         spec["activeDeadlineSeconds"] = run.deadline
     found.append({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})

@@ -75,16 +75,26 @@ class Pool:
 
 
 @dataclasses.dataclass(frozen=True)
+class Canary:
+    """Another instance of the same engine in the namespace, and how many of 100 requests it gets."""
+
+    name: str
+    weight: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Route:
     """An HTTPRoute from Gateways that are there, to the Service or the InferencePool.
 
     :param gateways: its ``parentRefs``.
+    :param canary: gets its share of the requests, by its own Service or InferencePool.
     """
 
     gateways: tuple[Object, ...]
     hostnames: tuple[str, ...] = ()
     path: str = "/"
     timeout: str | None = None
+    canary: Canary | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +167,8 @@ def check(instance: Instance, engine: Engine, wanted: Extras) -> None:
                 f"Endpoint pickers do not know the API of {engine.name}.",
                 hint="Leave out the InferencePool, or take vllm.",
             )
-    if wanted.route and not wanted.route.gateways:
-        raise InputError("The HTTPRoute has no Gateway.", hint="Give at least one, with its name.")
+    if wanted.route:
+        _check_route(instance, wanted.route)
     if wanted.ladder:
         _check_ladder(instance, wanted.ladder)
 
@@ -183,6 +193,22 @@ def _check_autoscaling(engine: Engine, scaling: Autoscaling) -> None:
         raise InputError("An HPA does not go down to 0 replicas.", hint="Give min_replicas of 1, or take keda.")
     if scaling.kind == "keda" and not scaling.prometheus:
         raise InputError("KEDA has to be told where Prometheus is.", hint="Give prometheus, such as http://host:9090.")
+
+
+def _check_route(instance: Instance, route: Route) -> None:
+    if not route.gateways:
+        raise InputError("The HTTPRoute has no Gateway.", hint="Give at least one, with its name.")
+    if not route.canary:
+        return
+    if route.canary.name == instance.name:
+        raise InputError(
+            f"{instance.name} cannot be its own canary.", hint=f"Give another instance, such as {instance.name}-canary."
+        )
+    if not 0 <= route.canary.weight <= 100:
+        raise InputError(
+            f"The canary {route.canary.name} cannot get {route.canary.weight} of 100 requests.",
+            hint="Give a weight from 0 to 100.",
+        )
 
 
 def _check_ladder(instance: Instance, ladder: Ladder) -> None:
@@ -269,9 +295,13 @@ def _route(instance: Instance, engine: Engine, workload: Workload, route: Route,
         backend: Object = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": instance.name}
     else:
         backend = {"kind": "Service", "name": workload.name, "port": engine.port.number}
+    backends = [backend]
+    if route.canary:
+        weight = route.canary.weight
+        backends = [{**backend, "weight": 100 - weight}, {**backend, "name": route.canary.name, "weight": weight}]
     rule: Object = {
         "matches": [{"path": {"type": "PathPrefix", "value": route.path}}],
-        "backendRefs": [backend],
+        "backendRefs": backends,
     }
     if route.timeout:
         rule["timeouts"] = {"request": route.timeout}

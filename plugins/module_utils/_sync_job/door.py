@@ -14,11 +14,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.modelops.serving.plugins.module_utils._doors import ProgressFile
-from ansible_collections.modelops.serving.plugins.module_utils._kube.apply import Change, diff, remove
+from ansible_collections.modelops.serving.plugins.module_utils._kube.apply import Change, remove
 from ansible_collections.modelops.serving.plugins.module_utils._kube.auth import connect
 from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import InputError, KubeError, WaitError
 from ansible_collections.modelops.serving.plugins.module_utils._kube.render import render
+from ansible_collections.modelops.serving.plugins.module_utils._kube.results import describe
 from ansible_collections.modelops.serving.plugins.module_utils._kube.wait import Waiter
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job import run, storage_config
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.assemble import Assembled, assemble
@@ -204,26 +205,7 @@ class Door:
         return ProgressFile(path, self._module.warn) if path else lambda _progress: None
 
     def _applied(self, spec: JobSpec, changes: list[Change]) -> Result:
-        for change in changes:
-            for warning in change.warnings:
-                self._module.warn(warning)
-        result: Result = {
-            "changed": any(change.action != "none" for change in changes),
-            "job": spec.name,
-            "objects": [
-                {
-                    "api_version": change.ref.api_version,
-                    "kind": change.ref.kind,
-                    "name": change.ref.name,
-                    "namespace": change.ref.namespace,
-                    "action": change.action,
-                }
-                for change in changes
-            ],
-        }
-        if self._module._diff:
-            result["diff"] = diff(changes)
-        return result
+        return {"job": spec.name, **describe(self._module, changes)}
 
     # -- as files ----------------------------------------------------------------------------------------------
 

@@ -25,9 +25,21 @@ _PACKAGES = ("python3", "dash", "bash", "coreutils", "grep", "sed", "libstdc++6"
 PYTHON = "3.11"
 #: The same Python, where a container engine builds the image.
 BASE = f"docker.io/library/python:{PYTHON}-slim-bookworm"
-_RECIPE = 2  # to be raised when the steps below change
-# What stands for servers of models, by the place that their modules have among Python's packages.
-_STAND_INS = {"vllm/entrypoints/openai/api_server.py": Path(__file__).parents[1] / "stand_ins" / "vllm_server.py"}
+_RECIPE = 3  # to be raised when the steps below change
+# What stands for servers of models and their tools, by its place among Python's packages.
+_FOLDER = Path(__file__).parents[1] / "stand_ins"
+_STAND_INS = {
+    "vllm/entrypoints/openai/api_server.py": _FOLDER / "vllm_server.py",
+    "saxutil.py": _FOLDER / "saxutil.py",
+    "gcloud.sh": _FOLDER / "gcloud.sh",
+    "checkpoint_converter.sh": _FOLDER / "checkpoint_converter.sh",
+}
+#: Stand-ins that are commands: name -> place among Python's packages.
+COMMANDS = {
+    "saxutil": "saxutil.py",
+    "gcloud": "gcloud.sh",
+    "checkpoint_converter.sh": "checkpoint_converter.sh",
+}
 
 
 def name() -> str:
@@ -78,7 +90,7 @@ def install_packages(target: Path) -> None:
         )
     for place, source in _STAND_INS.items():
         (target / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target / place)
+        shutil.copy(source, target / place)
 
 
 def architecture() -> str:
@@ -95,11 +107,14 @@ def write_pause_image(programs: Programs, path: Path) -> None:
 
 def _root(work: Path) -> Path:
     root = Apt(work / "apt").unpack_with_dependencies(_PACKAGES, work / "root")
-    install_packages(root / f"usr/local/lib/python{PYTHON}/dist-packages")
+    packages = Path(f"usr/local/lib/python{PYTHON}/dist-packages")
+    install_packages(root / packages)
     for folder in ("doc", "man", "locale", "info"):
         shutil.rmtree(root / "usr/share" / folder, ignore_errors=True)
     (root / "usr/local/bin").mkdir(parents=True, exist_ok=True)
     (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+    for command, place in COMMANDS.items():
+        (root / "usr/local/bin" / command).symlink_to("/" / packages / place)
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
     (root / "tmp").mkdir(exist_ok=True)

@@ -82,8 +82,12 @@ class Kind:
             progress("building the image of the engine")
             with tempfile.TemporaryDirectory() as folder:
                 image.install_packages(Path(folder, "packages"))
+                packages = f"/usr/local/lib/python{image.PYTHON}/site-packages"
+                commands = [
+                    f"RUN ln -s {packages}/{place} /usr/local/bin/{it}\n" for it, place in image.COMMANDS.items()
+                ]
                 Path(folder, "Dockerfile").write_text(
-                    f"FROM {image.BASE}\nCOPY packages /usr/local/lib/python{image.PYTHON}/site-packages\n"
+                    f"FROM {image.BASE}\nCOPY packages {packages}\n{''.join(commands)}"
                 )
                 run([self._engine, "build", "--quiet", "--tag", name, folder])
             temporary = archive.with_suffix(".new")

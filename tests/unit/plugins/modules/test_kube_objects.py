@@ -82,7 +82,7 @@ def test_twelve_steps(run, api):
         }
         or results[0]["objects"][0]["kind"] == "ConfigMap"
     )
-    assert "a: '2'" in results[5]["diff"][0]["after"] and "diff" not in results[7]
+    assert "a: '2'" in results[5]["diff"][0]["after"] and results[7]["diff"] == []
 
 
 @pytest.mark.parametrize("as_text", [False, True])

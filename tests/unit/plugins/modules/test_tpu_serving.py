@@ -116,13 +116,22 @@ def test_a_new_instance_is_asked_for_a_completion(run, api):
     assert questions(api) == ["/v1/models", "/v1/completions"]
 
 
-def test_an_unchanged_instance_is_only_looked_at(run, api):
+def test_an_unchanged_instance_is_asked_and_nothing_else(run, api):
     run(PLAIN)
     result = run(PLAIN)
+    assert {asked.method for asked in api.asked if "/proxy/" not in asked.path} == {"GET"}
+    assert questions(api) == ["/v1/models", "/v1/completions"]
+    assert (result["changed"], result["ready_replicas"], result["completion"]) == (False, 1, "!")
+    assert "time_to_ready" not in result
+    run({**PLAIN, "wait": False})
     assert {asked.method for asked in api.asked} == {"GET"}
-    assert questions(api) == ["/v1/models"]
-    assert (result["ready_replicas"], result["models"]) == (1, [MODEL["name"]])
-    assert not {"completion", "time_to_ready"} & result.keys()
+
+
+def test_a_server_that_failed_its_test_fails_it_again(run, api):
+    api.completion = {"choices": []}
+    run(PLAIN)
+    result = run(PLAIN)
+    assert (result["failed"], result["changed"], result["error"]["kind"]) == (True, False, "EndpointError")
 
 
 def test_an_unchanged_instance_that_is_not_ready_is_waited_for(run, api):
@@ -159,7 +168,7 @@ def test_success_without_a_completion_fails(run, api):
 def test_models_that_may_not_be_asked_for_are_a_warning(run, api):
     run(PLAIN)
     api.rules.insert(0, lambda asked: refuse(403, "no", "Forbidden") if "/proxy" in asked.path else None)
-    result = run(PLAIN)
+    result = run({**PLAIN, "smoke_test": False})
     assert "failed" not in result
     assert "Which models are served was not found out" in json.dumps(result["warnings"])
 

@@ -12,6 +12,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._serving import p
 from ansible_collections.modelops.serving.plugins.module_utils._serving.extras import (
     Access,
     Autoscaling,
+    Canary,
     Extras,
     Ladder,
     Monitoring,
@@ -166,7 +167,7 @@ def test_extras():
             autoscaling={"max_replicas": 3},
             monitoring={"kind": "pod_monitor"},
             pool={"picker": "epp"},
-            route={"gateways": gateways, "timeout": "60s"},
+            route={"gateways": gateways, "timeout": "60s", "canary": {"name": "gemma-canary", "weight": 0}},
             access={"sources": peers},
             ladder={"name": "l", "steps": [{"capacity": "spot"}, {}]},
         )
@@ -175,7 +176,7 @@ def test_extras():
         Autoscaling(3),
         Monitoring("pod_monitor"),
         Pool("epp"),
-        Route(tuple(gateways), timeout="60s"),
+        Route(tuple(gateways), timeout="60s", canary=Canary("gemma-canary", 0)),
         Access(tuple(peers)),
         Ladder("l", (Capacity("spot"), Capacity())),
     )

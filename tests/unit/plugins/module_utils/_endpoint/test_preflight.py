@@ -66,14 +66,19 @@ def test_enough_nodes(api):
         preflight.check_nodes(api.client(), instance(replicas=3))
 
 
-def test_a_slice_of_several_hosts_needs_all_of_them(api):
+def test_a_slice_of_several_hosts_needs_a_whole_node_pool(api):
     labels = {**TPU_LABELS, "cloud.google.com/gke-tpu-topology": "4x4"}
-    for name in "abc":
-        node(api, name, {"google.com/tpu": "4"}, labels)
+
+    def add(name, pool):
+        node(api, name, {"google.com/tpu": "4"}, {**labels, "cloud.google.com/gke-nodepool": pool})
+
     made = instance(hardware=tpu("v6e", "4x4"))
-    with pytest.raises(KubeInputError, match=r"4 Pods with 4 of google\.com/tpu each, .*there is room for 3"):
+    for name in ("a1", "a2", "a3", "b1"):
+        add(name, name[0])
+    told = r"4 Pods with 4 of google\.com/tpu each, .*there is room for 0 in node pools of 4"
+    with pytest.raises(KubeInputError, match=told):
         preflight.check_nodes(api.client(), made)
-    node(api, "d", {"google.com/tpu": "4"}, labels)
+    add("a4", "a")
     assert preflight.check_nodes(api.client(), made) is None
 
 

@@ -52,7 +52,7 @@ class Asked:
 
     @property
     def writes(self) -> bool:
-        return self.method != "GET" and self.query.get("dryRun") != "All"
+        return self.method != "GET" and self.query.get("dryRun") != "All" and "/proxy/" not in self.path
 
 
 class Answer:

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import json
+import types
 
 import pytest
 import urllib3
+import websocket
+from kubernetes.stream import ws_client
 
 from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Ref, Resource
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import (
@@ -411,3 +414,106 @@ def test_what_a_proxy_says(api, client):
     api.rules.append(lambda asked: Answer(502, b"<h1>Bad Gateway</h1>"))
     with pytest.raises(UnavailableError, match="Bad Gateway"):
         client.get(SETTINGS)
+
+
+@pytest.mark.parametrize("error", ["There is no model m", {"message": "There is no model m", "code": 404}])
+def test_what_a_server_behind_the_api_server_says(api, client, error):
+    api.rules.append(lambda asked: Answer(404, {"error": error}))
+    with pytest.raises(ApiError, match="There is no model m"):
+        client.ask("ns", "gemma", 8000, "/v1/completions", {})
+
+
+# --- commands in containers
+
+
+class Socket:
+    """A WebSocket: the frames that come, and then an exception."""
+
+    def __init__(self, *frames, end=None):
+        self.frames, self.end, self.closed = list(frames), end, False
+
+    def settimeout(self, seconds):
+        assert seconds > 0
+
+    def recv_data_frame(self, *, control_frame):
+        assert control_frame
+        if not self.frames:
+            raise self.end
+        opcode, data = self.frames.pop(0)
+        return opcode, types.SimpleNamespace(data=data)
+
+    def shutdown(self):
+        self.closed = True
+
+
+def ended(**status):
+    return websocket.ABNF.OPCODE_BINARY, b"\x03" + json.dumps(status).encode()
+
+
+def failed(reason, message):
+    return ended(status="Failure", message="it failed", details={"causes": [{"reason": reason, "message": message}]})
+
+
+CLOSE, OUT = (websocket.ABNF.OPCODE_CLOSE, b""), websocket.ABNF.OPCODE_BINARY
+
+
+@pytest.fixture
+def execute(client, monkeypatch):
+    """Run a command at a socket, and tell what was asked."""
+
+    def run(socket, timeout=5):
+        asked = []
+
+        def create(configuration, url, headers):
+            asked.append((url, headers))
+            if isinstance(socket, Exception):
+                raise socket
+            return socket
+
+        monkeypatch.setattr(ws_client, "create_websocket", create)
+        done = client.execute("demo", "a", "main", ["say", "a b", "$HOME"], timeout=timeout)
+        return done, asked
+
+    return run
+
+
+def test_a_command_in_a_container(execute):
+    split = "ä".encode()
+    socket = Socket(
+        (OUT, b"\x01a" + split[:1]), (OUT, b"\x01"), (websocket.ABNF.OPCODE_PING, b"x"), (OUT, b"\x02no"),
+        (OUT, b"\x01" + split[1:]), failed("ExitCode", "3"), CLOSE,
+    )  # fmt: skip
+    done, ((url, headers),) = execute(socket)
+    assert done == ("aä", "no", 3) and socket.closed
+    query = "container=main&stdout=true&stderr=true&command=say&command=a+b&command=%24HOME"
+    assert url == f"wss://fake/api/v1/namespaces/demo/pods/a/exec?{query}"
+    assert headers == {"sec-websocket-protocol": "v4.channel.k8s.io", "authorization": "Bearer renewed"}
+    assert execute(Socket(ended(status="Success"), CLOSE))[0].status == 0
+
+
+@pytest.mark.parametrize(
+    ("socket", "said"),
+    [
+        (Socket(failed("", "no such file"), CLOSE), "failed: it failed"),
+        (Socket(CLOSE), "failed: its end was not told"),
+        (Socket(end=websocket.WebSocketConnectionClosedException("gone")), "broke off: gone"),
+        (Socket(end=ConnectionResetError("reset")), "broke off: reset"),
+        (Socket((OUT, b"\x01a"), end=AssertionError), "broke off: no end after 0 s"),
+    ],
+)
+def test_a_command_whose_end_is_not_seen(execute, socket, said):
+    timeout = 0 if "no end" in said else 5
+    with pytest.raises(KubeError) as raised:
+        execute(socket, timeout=timeout)
+    assert f"The execution of say in container main of Pod demo/a {said}" in str(raised.value)
+
+
+def test_a_command_that_cannot_be_started(execute, client):
+    body = json.dumps(
+        {"message": 'User "x" cannot create resource "pods/exec" in API group "" in the namespace "demo"'}
+    )
+    with pytest.raises(ApiError) as raised:
+        execute(websocket.WebSocketBadStatusException("%s %s", 403, "Forbidden", {}, body.encode()))
+    assert raised.value.status == 403 and 'resources: ["pods/exec"]' in raised.value.hint
+    with pytest.raises(UnavailableError):
+        execute(ConnectionRefusedError("refused"))

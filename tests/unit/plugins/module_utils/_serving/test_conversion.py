@@ -13,7 +13,6 @@ import pytest
 from ansible_collections.modelops.serving.plugins.module_utils._serving import conversion
 from ansible_collections.modelops.serving.plugins.module_utils._serving.conversion import (
     JetStreamLoader,
-    KaggleSecret,
     LlamaConversion,
     Run,
 )
@@ -31,7 +30,7 @@ PAX = "gs://models/pax/checkpoint_00000000"
 
 
 def loader(**given):
-    usual = {"run": RUN, "model": "google/gemma/maxtext/7b-it/2", "bucket": "models", "secret": KaggleSecret("kaggle")}
+    usual = {"run": RUN, "model": "google/gemma/maxtext/7b-it/2", "bucket": "models", "secret": "kaggle"}
     return JetStreamLoader(**{**usual, "on": make_slice("v5e", topology="2x4"), **given})
 
 
@@ -142,11 +141,9 @@ def test_what_is_no_model_of_maxtext(handle):
         conversion.kaggle_model(handle)
 
 
-@pytest.mark.parametrize(
-    ("keys", "file"), [(["username", "key"], False), (["kaggle.json"], True), (["kaggle.json", "username"], True)]
-)
-def test_secrets_of_kaggle(keys, file):
-    assert conversion.kaggle_secret("kaggle", keys) == KaggleSecret("kaggle", file)
+@pytest.mark.parametrize("keys", [["username", "key"], ["kaggle.json"], ["kaggle.json", "username"]])
+def test_secrets_of_kaggle(keys):
+    conversion.check_kaggle_secret("kaggle", keys)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +151,7 @@ def test_secrets_of_kaggle(keys, file):
 )
 def test_secrets_that_are_none_of_kaggle(keys, missing):
     with pytest.raises(InputError, match=f"The Secret kaggle has neither the key kaggle.json nor {missing}."):
-        conversion.kaggle_secret("kaggle", keys)
+        conversion.check_kaggle_secret("kaggle", keys)
 
 
 def test_the_job_is_that_of_the_manifest():
@@ -176,13 +173,11 @@ def test_the_job_is_that_of_the_manifest():
 
 
 def test_credentials_are_where_the_tool_looks():
-    pair = container_of(conversion.loader_objects(loader()))["env"]
-    assert {item["name"]: item["valueFrom"]["secretKeyRef"] for item in pair if "valueFrom" in item} == {
-        "KAGGLE_USERNAME": {"name": "kaggle", "key": "username"},
-        "KAGGLE_KEY": {"name": "kaggle", "key": "key"},
+    env = container_of(conversion.loader_objects(loader()))["env"]
+    assert {item["name"]: item["valueFrom"]["secretKeyRef"] for item in env if "valueFrom" in item} == {
+        "KAGGLE_USERNAME": {"name": "kaggle", "key": "username", "optional": True},
+        "KAGGLE_KEY": {"name": "kaggle", "key": "key", "optional": True},
     }
-    file = container_of(conversion.loader_objects(loader(secret=KaggleSecret("kaggle", file=True))))["env"]
-    assert [item["name"] for item in file] == ["CHECKPOINT"]
 
 
 def test_the_server_loads_what_the_converter_leaves():
@@ -353,6 +348,8 @@ def test_jobs_have_an_account_of_their_own_and_one_try(made):
     assert account["metadata"] == {"name": "convert", "namespace": "serving", "annotations": {"a": "b"}}
     spec = job["spec"]
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (0, 60)
+    assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["Ignore"]
     assert spec["template"]["spec"]["serviceAccountName"] == "convert"
-    (job,) = made(Run("convert", "serving", service_account="robot"))
+    (job,) = made(Run("convert", "serving", service_account="robot", pod_failure_policy=False))
+    assert "podFailurePolicy" not in job["spec"]
     assert job["spec"]["template"]["spec"]["serviceAccountName"] == "robot"

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from ansible_collections.modelops.serving.plugins.module_utils._serving import build, extras
@@ -11,6 +13,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._serving.engine i
 from ansible_collections.modelops.serving.plugins.module_utils._serving.extras import (
     Access,
     Autoscaling,
+    Canary,
     Extras,
     Ladder,
     Monitoring,
@@ -89,6 +92,20 @@ def test_a_route_leads_to_the_service_or_to_the_pool():
     assert rule["backendRefs"] == [group]
 
 
+@pytest.mark.parametrize("pool", [None, Pool("picker")])
+@pytest.mark.parametrize("weight", [0, 10, 100])
+def test_a_canary_gets_its_share(pool, weight):
+    wanted = Extras(route=dataclasses.replace(ROUTE, canary=Canary("gemma-canary", weight)), pool=pool)
+    build.check(cpu(), wanted)
+    made = of_kind("HTTPRoute", cpu(), wanted)
+    alone = of_kind("HTTPRoute", cpu(), Extras(route=ROUTE, pool=pool))
+    its_own = of_kind("HTTPRoute", cpu(name="gemma-canary"), Extras(route=ROUTE, pool=pool))
+    (stable,), (canary,) = (route["spec"]["rules"][0].pop("backendRefs") for route in (alone, its_own))
+    backends = made["spec"]["rules"][0].pop("backendRefs")
+    assert backends == [{**stable, "weight": 100 - weight}, {**canary, "weight": weight}]
+    assert made == alone
+
+
 def test_a_pool_holds_the_pods_that_are_asked():
     spec = of_kind("InferencePool", MULTI, Extras(pool=Pool("picker", 9003, "FailOpen")))["spec"]
     assert GROUP.items() <= spec["selector"]["matchLabels"].items()
@@ -162,6 +179,14 @@ def test_a_ladder_is_a_compute_class_that_the_pods_select():
         (cpu(), Extras(monitoring=Monitoring("service_monitor")), "monitoring 'service_monitor'"),
         (cpu(), Extras(pool=Pool("p", failure_mode="Open")), "failure_mode 'Open'"),
         (cpu(), Extras(route=Route(())), "no Gateway"),
+        *(
+            (cpu(), Extras(route=dataclasses.replace(ROUTE, canary=Canary(*given))), message)
+            for given, message in [
+                (("gemma", 10), "gemma cannot be its own canary"),
+                (("gemma-canary", -1), "cannot get -1 of 100"),
+                (("gemma-canary", 101), "cannot get 101 of 100"),
+            ]
+        ),
         (cpu(), Extras(ladder=Ladder("a", (Capacity(),))), "for slices only"),
         (instance(), Extras(ladder=Ladder("a", (Capacity(),))), "does not ask for it"),
         (ON_LADDER, Extras(ladder=Ladder("tpu-v6e-2x4", ())), "no steps"),

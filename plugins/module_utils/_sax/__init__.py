@@ -1,0 +1,7 @@
+# Copyright (c) 2026, modelops.serving contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Models of a cell of Saxml: what is published, what is wanted, and whether model servers have loaded it."""
+
+from __future__ import annotations
