@@ -129,15 +129,14 @@ class Door:
 
         :raises KubeError: the cell cannot be asked, refuses, or does not load the model.
         """
-        params, cell = self._params, self._cell()
-        wanted = models.make(
-            params["name"],
-            cell.name,
-            path=params["model_path"],
-            checkpoint=params["checkpoint"],
-            replicas=params["replicas"],
-            overrides=params["overrides"],
-        )
+        try:
+            cell = self._cell()
+        except NoInstanceError as error:
+            if not self._module.check_mode:
+                raise
+            self._predict_first(error)
+            return self.result
+        wanted = self._wanted(cell.name)
         found = cell.get(wanted.id)
         steps = models.plan(found, wanted)
         old = frozenset() if self._module.check_mode else _old_lines(cell, steps)
@@ -146,6 +145,25 @@ class Door:
         if not self._module.check_mode:
             self._see_it_loaded(cell, wanted, old, certain=bool(steps))
         return self.result
+
+    def _predict_first(self, error: NoInstanceError) -> None:
+        """A whole play is tried before there is a cell, which then has the name that tpu_serving gives it."""
+        self._module.warn(f"{error.message} The model is published when there is one.")
+        wanted = self._wanted(f"/sax/{self._params['instance']}")
+        self.result.update(changed=True, actions=["publish"], model=wanted.data)
+        if self._module._diff:
+            self.result["diff"] = _diff(wanted.id, None, wanted, ["publish"])
+
+    def _wanted(self, cell: str) -> Model:
+        params = self._params
+        return models.make(
+            params["name"],
+            cell,
+            path=params["model_path"],
+            checkpoint=params["checkpoint"],
+            replicas=params["replicas"],
+            overrides=params["overrides"],
+        )
 
     def _cell(self) -> Cell:
         cell = Cell.find(connect(self._module), self._params["namespace"], self._params["instance"])

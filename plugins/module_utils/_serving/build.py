@@ -238,8 +238,7 @@ def _pod(instance: Instance, workload: Workload, containers: t.Sequence[Object])
         pod["volumes"] = list(workload.volumes)
     if instance.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in instance.image_pull_secrets]
-    if workload.on_devices:
-        pod.update(_placement(instance.hardware))
+    pod.update(_placement(instance.hardware) if workload.on_devices else workload.placement)
     return pod
 
 

@@ -51,6 +51,7 @@ class Workload:
     :param hosts: Pods of a group.
     :param leader: containers of the first Pod of a group of a LeaderWorkerSet, where they differ from the others'.
     :param on_devices: whether the Pods go to nodes with the devices of the instance.
+    :param placement: where they go otherwise, in the words of a Pod.
     :param controller: what makes the Pods.
     """
 
@@ -65,6 +66,7 @@ class Workload:
     hosts: int = 1
     leader: tuple[Object, ...] | None = None
     on_devices: bool = True
+    placement: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     controller: Controller = "deployment"
 
 
@@ -86,7 +88,14 @@ def entrance(instance: Instance, workload: Workload) -> dict[str, str]:
     return {**selector(instance, workload), **index}
 
 
-_KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "text", dict: "a dictionary"}
+_KINDS = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    dict: "a dictionary",
+    list: "a list",
+}
 
 
 class Setting(t.NamedTuple):

@@ -52,6 +52,8 @@ SETTINGS = {
     "admin_image": Setting(str),
     "bucket": Setting(str),  # that the cell keeps its state in; without it that of the weights
     "cell": Setting(str),
+    "cpu_node_selector": Setting(dict),  # and cpu_tolerations: of the Pods without chips
+    "cpu_tolerations": Setting(list),
     "http_image": Setting(str),
     "privileged": Setting(bool),
     "sax_root": Setting(str),
@@ -118,7 +120,7 @@ class Saxml(Legacy):
             lifecycle={"preStop": {"exec": {"command": ["sleep", str(DRAIN)]}}},
             resources={"requests": {"cpu": "2", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},
         )
-        return Workload(instance.name, (container,), "http", ports=(HTTP,), on_devices=False)
+        return _without_chips(instance, instance.name, container, "http", HTTP)
 
     def _admin(self, instance: Instance) -> Workload:
         """Its image makes the places of its state of the bucket by itself. Public manifests have it privileged; a program
@@ -133,7 +135,7 @@ class Saxml(Legacy):
             livenessProbe=_tcp_probe(http_probe("/", ADMIN, period=10, failures=6)),
             resources={"requests": {"cpu": "500m", "memory": "1Gi"}},
         )
-        return Workload(f"{instance.name}-admin", (container,), "admin", on_devices=False)
+        return _without_chips(instance, f"{instance.name}-admin", container, "admin")
 
     def _model(self, instance: Instance) -> Workload:
         on = slice_of(instance)
@@ -189,7 +191,7 @@ class Saxml(Legacy):
             env=parts.env(SAX_ROOT=root(instance), SAX_CELL=cell(instance)),
             resources={"requests": {"cpu": "100m", "memory": "128Mi"}},
         )
-        return Workload(f"{instance.name}-util", (container,), "util", on_devices=False)
+        return _without_chips(instance, f"{instance.name}-util", container, "util")
 
 
 # -- what follows from the instance ------------------------------------------------------------------------------------
@@ -252,6 +254,15 @@ def _beside(instance: Instance, name: str, image: str, **more: t.Any) -> Object:
         "securityContext": {"allowPrivilegeEscalation": False},
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def _without_chips(instance: Instance, name: str, container: Object, component: str, *ports: Port) -> Workload:
+    places = {
+        "nodeSelector": instance.settings.get("cpu_node_selector"),
+        "tolerations": instance.settings.get("cpu_tolerations"),
+    }
+    placement = {field: value for field, value in places.items() if value}
+    return Workload(name, (container,), component, ports=ports, on_devices=False, placement=placement)
 
 
 def _tcp_probe(probe: Object) -> Object:

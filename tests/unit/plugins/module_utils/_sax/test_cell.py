@@ -193,6 +193,19 @@ def test_an_instance_that_is_not_there_publishes_nothing(monkeypatch):
     assert "There is no instance other" in module.warnings[0]
 
 
+def test_before_there_is_an_instance_publishing_is_predicted(monkeypatch):
+    monkeypatch.setattr(door_module, "connect", lambda _module: World(util=True).client)
+    options = {"model_path": LLAMA.path, "checkpoint": "None", "replicas": 1, "overrides": {}}
+    module = Module(namespace="demo", instance="other", name="llama", **options)
+    with pytest.raises(KubeError, match="There is no instance other"):
+        Door(module).present()
+    module.check_mode = True
+    result = Door(module).present()
+    assert (result["changed"], result["actions"], result["model"]["name"]) == (True, ["publish"], "/sax/other/llama")
+    assert result["diff"]["before"] == {}
+    assert "There is no instance other" in module.warnings[0]
+
+
 class Clock:
     """Of the module time what a door takes."""
 

@@ -93,6 +93,14 @@ def test_only_model_servers_are_privileged_and_have_devices(hardware):
         assert template["spec"]["serviceAccountName"] == "llama"
 
 
+def test_pods_without_chips_go_where_they_are_sent():
+    pool, taint = {"pool": "admin"}, {"key": "saxml-admin-node-pool", "operator": "Exists"}
+    made = saxml(settings={"util": True, "cpu_node_selector": pool, "cpu_tolerations": [taint]})
+    for component, template in templates(made).items():
+        sent = (template["spec"]["nodeSelector"], template["spec"].get("tolerations"))
+        assert (sent == (pool, [taint])) is (component != "model")
+
+
 def test_model_servers_without_privileges():
     found = containers(saxml(settings={"privileged": False}))["model"]
     assert found["securityContext"] == {"allowPrivilegeEscalation": False}
