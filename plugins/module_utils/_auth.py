@@ -23,7 +23,6 @@ from ansible.module_utils.common.parameters import env_fallback
 
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.google import AUTH_KINDS, GoogleCredentials
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import find_token
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.kaggle import find_credentials
 
 Spec: t.TypeAlias = "dict[str, dict[str, t.Any]]"
 
@@ -224,6 +223,8 @@ def source_data(module: AnsibleModule, given: t.Mapping[str, t.Any]) -> dict[str
             module.no_log_values.add(token)
             data["token"] = token
     elif data["type"] == "kaggle":
+        from ansible_collections.modelops.serving.plugins.module_utils._transfer.kaggle import find_credentials
+
         given = {key: data.pop(key, None) for key in ("token", "token_file", "username", "key")}
         found = find_credentials(**given, config=data.pop("kaggle_config", None))
         module.no_log_values.update(found.secrets)

@@ -16,12 +16,17 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.text.formatters import human_to_bytes
 
 from ansible_collections.modelops.serving.plugins.module_utils._auth import google_credentials
-from ansible_collections.modelops.serving.plugins.module_utils._gcp.client import GoogleClient
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import KubeError
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.control import Control
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import InputError, TransferError
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import (
+    InputError,
+    TransferError,
+    describe_error,
+)
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.hub import find_token
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.run import describe_error
+
+if t.TYPE_CHECKING:
+    from ansible_collections.modelops.serving.plugins.module_utils._gcp.client import GoogleClient
 
 SYNC: dict[str, dict[str, t.Any]] = {
     "prune": {"type": "bool", "default": False},
@@ -70,6 +75,8 @@ def google_client(module: AnsibleModule) -> GoogleClient:
 
     :raises InputError: options that contradict each other or lack what they need.
     """
+    from ansible_collections.modelops.serving.plugins.module_utils._gcp.client import GoogleClient
+
     params = module.params
     return GoogleClient(
         google_credentials(module),
@@ -123,3 +130,12 @@ class ProgressFile:
             line = json.dumps(progress) + "\n"
             with self._errors():
                 os.write(self._file, line.encode())
+
+
+def progress_lines(module: AnsibleModule) -> t.Callable[[str], None] | None:
+    """What writes lines of text to ``progress_file``; None where there is none, and in check mode."""
+    path = module.params["progress_file"]
+    if not path or module.check_mode:
+        return None
+    report = ProgressFile(path, module.warn)
+    return lambda line: report({"text": line})

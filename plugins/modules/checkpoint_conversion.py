@@ -25,6 +25,7 @@ description:
     size of the model, and that there is a node for the Job, free or not, or an autoscaler that makes one.
 extends_documentation_fragment:
   - modelops.serving._attributes
+  - modelops.serving._attributes.action
   - modelops.serving._attributes.actiongroup_serving
   - kubernetes.core.k8s_auth_options
 attributes:
@@ -40,6 +41,10 @@ attributes:
     support: full
   async:
     support: full
+  action:
+    details:
+      - The action plugin prints what the Job waits for, with a local connection, or with any connection when C(async) is used
+        with a C(poll) greater than V(0).
 options:
   state:
     description:
@@ -226,6 +231,11 @@ options:
       - Seconds to wait. The Job goes on when they are over.
     type: int
     default: 7200
+  progress_file:
+    description:
+      - File on the host the module runs on to which what is waited for is appended, one JSON object per line. It is created
+        with mode V(0600) and is not touched in check mode.
+    type: path
   force_conflicts:
     description:
       - Whether fields are taken over that others manage.
@@ -406,6 +416,7 @@ def argument_spec() -> dict[str, t.Any]:
         "check_nodes": {"type": "bool", "default": True},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 7200},
+        "progress_file": {"type": "path"},
         "force_conflicts": {"type": "bool", "default": False},
         "render_to": {"type": "path"},
         "argo": {"type": "bool", "default": False},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 #: Files that take minutes, the longest first.
 _LONG = (
+    "test_role_serving",
     "test_model_sync_module",
     "test_model_sync_job_faults",
     "test_kube_objects",

@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+_HERE = Path(__file__).resolve().parent
+ROOT = _HERE.parents[1]
+# Cheaper runs: a controller that does not look for results 1000 times a second, and for no other kinds of inventories.
+_SETTINGS = "[defaults]\ninternal_poll_interval = 0.01\n[inventory]\nenable_plugins = yaml\n"
 _RECAP = re.compile(r"^(\S+)\s*: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
@@ -62,7 +65,7 @@ class Playbooks:
             },
         )
         self._settings = directory / "ansible.cfg"
-        self._settings.write_text("[defaults]\n")  # nobody else's
+        self._settings.write_text(_SETTINGS)  # nobody else's
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
@@ -73,6 +76,12 @@ class Playbooks:
             "ANSIBLE_LOCAL_TEMP": str(self.temp / "local"),
             "ANSIBLE_ASYNC_DIR": str(self.temp / "async"),
             "ANSIBLE_COLLECTIONS_PATH": str(collections),
+            "ANSIBLE_ACTION_PLUGINS": str(_HERE / "actions"),
+            # Modules are packed and compiled once, not in each run.
+            "ANSIBLE_CALLBACK_PLUGINS": str(_HERE / "callbacks"),
+            "PACKED_MODULES": str(collections / "packed"),
+            "PYTHONPATH": str(_HERE / "startup"),
+            "COMPILED": str(collections / "compiled"),
             "ANSIBLE_CONFIG": str(self._settings),
             "ANSIBLE_NOCOLOR": "1",
             "PYTHONUNBUFFERED": "1",  # lines come when they are written
@@ -108,9 +117,7 @@ class Playbooks:
         names = ", ".join(str(task["register"]) for task in registered)
         keep = {
             "name": "Keep the results",
-            "ansible.builtin.copy": {"content": "{{ [" + names + "] | to_json }}", "dest": str(found), "mode": "0600"},
-            "diff": False,
-            "check_mode": False,
+            "results_file": {"path": str(found), "content": "{{ [" + names + "] | to_json }}"},
         }
         return (
             self._write(
@@ -140,8 +147,13 @@ class Playbooks:
 
 @pytest.fixture(scope="session")
 def collections(tmp_path_factory):
-    """A collections path on which this checkout is modelops.serving, with the one collection that it imports."""
+    """A collections path on which this checkout is modelops.serving, with the one collection that it imports.
+
+    Beside them is kept what runs share.
+    """
     path = tmp_path_factory.mktemp("collections")
+    for name in ("packed", "compiled"):
+        (path / name).mkdir()
     (path / "ansible_collections" / "modelops").mkdir(parents=True)
     (path / "ansible_collections" / "modelops" / "serving").symlink_to(ROOT)
     kubernetes = ROOT / ".venv" / "collections" / "ansible_collections" / "kubernetes"

@@ -14,6 +14,7 @@ from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.modelops.serving.plugins.module_utils._conversion import options, preflight
 from ansible_collections.modelops.serving.plugins.module_utils._conversion.options import Conversion
+from ansible_collections.modelops.serving.plugins.module_utils._doors import progress_lines
 from ansible_collections.modelops.serving.plugins.module_utils._kube.apply import ApplyOptions, Change, apply, remove
 from ansible_collections.modelops.serving.plugins.module_utils._kube.auth import connect
 from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Object, Ref
@@ -126,7 +127,12 @@ class Door:
         self.result["complete"] = True
 
     def _waiter(self) -> Waiter:
-        return Waiter(self._client, timeout=self._params["wait_timeout"], redact=self._redact)
+        return Waiter(
+            self._client,
+            timeout=self._params["wait_timeout"],
+            redact=self._redact,
+            on_progress=progress_lines(self._module),
+        )
 
     def _redact(self, text: str) -> str:
         return str(remove_values(text, self._module.no_log_values))

@@ -16,7 +16,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
 from ansible_collections.modelops.serving.plugins.module_utils import _auth
-from ansible_collections.modelops.serving.plugins.module_utils._doors import ProgressFile
+from ansible_collections.modelops.serving.plugins.module_utils._doors import progress_lines
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint import options, preflight, rollout, smoke
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint.smoke import Endpoint
 from ansible_collections.modelops.serving.plugins.module_utils._kube.apply import Change, apply, remove
@@ -204,13 +204,11 @@ class Door:
             self._warn(f"Which models are served was not found out: {error}")
 
     def _waiter(self) -> Waiter:
-        path = self._params["progress_file"]
-        report = ProgressFile(path, self._module.warn) if path and not self._module.check_mode else None
         return Waiter(
             self._client,
             timeout=self._params["wait_timeout"],
             redact=self._redact,
-            on_progress=(lambda line: report({"text": line})) if report else None,
+            on_progress=progress_lines(self._module),
         )
 
     # -- what is told --------------------------------------------------------------------------------------------------

@@ -27,7 +27,6 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors 
     NotFoundError,
     TransientError,
 )
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.run import run_inspect
 
 #: Seconds and tries that a place may take to answer; the cluster asks it again.
 _PATIENCE: dict[str, t.Any] = {"stall_timeout": 10, "attempts": 2}
@@ -39,6 +38,9 @@ def check_manifest(name: str, destination: Object) -> str | None:
     :param destination: as :func:`run_inspect` takes it.
     :raises TransferError: it is not, or the place refuses to say.
     """
+    # The engine is the largest part of the collection, and this is all that servers need of it.
+    from ansible_collections.modelops.serving.plugins.module_utils._transfer.run import run_inspect
+
     try:
         (found,) = run_inspect({"name": name, "destinations": [destination], "options": _PATIENCE})
     except (TransientError, DeadlineError) as error:

@@ -25,9 +25,9 @@ import sys
 import threading
 import typing as t
 
-from .errors import AccessError, InputError, LockedError, NotFoundError, StoppedError, TransferError
+from .errors import AccessError, InputError, LockedError, NotFoundError, StoppedError, TransferError, describe_error
 from .outcome import termination_message
-from .run import describe_error, progress_data, run_inspect, run_job, run_remove
+from .run import progress_data, run_inspect, run_job, run_remove
 
 _STATUSES = {
     InputError.__name__: 2,

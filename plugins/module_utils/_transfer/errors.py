@@ -75,3 +75,8 @@ class TransientError(TransferError):
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
         self.stalled = stalled
+
+
+def describe_error(error: TransferError) -> dict[str, str]:
+    """An error as plain data: its class, what happened, what to do next."""
+    return {"kind": type(error).__name__, "message": error.message, "hint": error.hint}

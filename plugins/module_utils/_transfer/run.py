@@ -26,7 +26,7 @@ import time
 import typing as t
 
 from .control import Control
-from .errors import InputError, StoppedError, TransferError
+from .errors import InputError, StoppedError, TransferError, describe_error
 from .inspection import Inspection, inspect, remove
 from .meter import ProgressCallback
 from .mover import SMALL_THREADS
@@ -243,11 +243,6 @@ def _watch(stop: threading.Event | None, control: Control) -> None:
 
 def _names(paths: t.Sequence[str]) -> dict[str, t.Any]:
     return {"count": len(paths), "first": list(paths[:FIRST_NAMES])}
-
-
-def describe_error(error: TransferError) -> dict[str, str]:
-    """An error as plain data: its class, what happened, what to do next."""
-    return {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
 
 
 def _describe(target: TargetResult) -> dict[str, t.Any]:

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.modelops.serving.plugins.module_utils._endpoint import door, preflight
+from ansible_collections.modelops.serving.plugins.module_utils._endpoint import door
 from ansible_collections.modelops.serving.plugins.module_utils._hub import token as hub_token
+from ansible_collections.modelops.serving.plugins.module_utils._transfer import run as engine
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import AccessError, IntegrityError
 from ansible_collections.modelops.serving.plugins.modules import tpu_serving
 from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._kube.fakes import Answer, FakeApi, refuse
@@ -303,7 +304,7 @@ def test_the_model_and_its_token_are_checked_before_anything_is_written(run, api
 
         return call
 
-    monkeypatch.setattr(preflight, "run_inspect", fails("manifest"))
+    monkeypatch.setattr(engine, "run_inspect", fails("manifest"))
     monkeypatch.setattr(hub_token, "look_up", fails("hub"))
     result = run({**PLAIN, "manifest": {"type": "local", "path": "/models"}})
     assert (result["error"]["kind"], api.writes) == ("IntegrityError", [])

@@ -15,6 +15,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._kube.errors impo
 from ansible_collections.modelops.serving.plugins.module_utils._mounts import ProviderClass, SecretKey
 from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import Device
 from ansible_collections.modelops.serving.plugins.module_utils._tpu.capacity import Capacity
+from ansible_collections.modelops.serving.plugins.module_utils._transfer import run as engine
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import (
     AccessError,
     IntegrityError,
@@ -130,7 +131,7 @@ def test_there_is_no_copy(tmp_path):
 @pytest.mark.parametrize("status", ["partial", "corrupt"])
 def test_a_copy_that_is_not_whole(monkeypatch, status):
     found = {"url": "s3://b/m/", "status": status, "problems": {"count": 1, "first": ["a is missing."]}}
-    monkeypatch.setattr(preflight, "run_inspect", lambda _request: [found])
+    monkeypatch.setattr(engine, "run_inspect", lambda _request: [found])
     with pytest.raises(IntegrityError, match=f"The copy of m at s3://b/m/ is {status}. a is missing."):
         preflight.check_manifest("m", {"bucket": "b"})
 
@@ -138,11 +139,11 @@ def test_a_copy_that_is_not_whole(monkeypatch, status):
 def test_a_whole_copy_and_one_that_cannot_be_looked_at(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        preflight, "run_inspect", lambda request: asked.append(request) or [{"url": "u", "status": "complete"}]
+        engine, "run_inspect", lambda request: asked.append(request) or [{"url": "u", "status": "complete"}]
     )
     assert preflight.check_manifest("m", {"bucket": "b"}) is None
     assert (asked[0]["name"], asked[0]["destinations"]) == ("m", [{"bucket": "b"}])
-    monkeypatch.setattr(preflight, "run_inspect", away)
+    monkeypatch.setattr(engine, "run_inspect", away)
     assert preflight.check_manifest("m", {"bucket": "b"}).endswith("was not checked: no answer.")
 
 
