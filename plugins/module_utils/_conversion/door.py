@@ -6,40 +6,23 @@
 
 from __future__ import annotations
 
-import functools
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.parameters import remove_values
-
+from ansible_collections.modelops.serving.plugins.module_utils._cluster_door import ClusterDoor, Result
 from ansible_collections.modelops.serving.plugins.module_utils._conversion import options, preflight
 from ansible_collections.modelops.serving.plugins.module_utils._conversion.options import Conversion
-from ansible_collections.modelops.serving.plugins.module_utils._doors import progress_lines
 from ansible_collections.modelops.serving.plugins.module_utils._kube.apply import ApplyOptions, Change, apply, remove
-from ansible_collections.modelops.serving.plugins.module_utils._kube.auth import connect
-from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Object, Ref
+from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Object, Ref
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import KubeError, WaitError
 from ansible_collections.modelops.serving.plugins.module_utils._kube.kinds import assess
 from ansible_collections.modelops.serving.plugins.module_utils._kube.render import render
-from ansible_collections.modelops.serving.plugins.module_utils._kube.results import describe
-from ansible_collections.modelops.serving.plugins.module_utils._kube.wait import Waiter
 from ansible_collections.modelops.serving.plugins.module_utils._sync_job.spec import Features
 
-Result: t.TypeAlias = "dict[str, t.Any]"
 _RUNS = ("create", "replace")
 
 
-class Door:
-    """One call of the module. ``result`` is what is known so far, also when it fails."""
-
-    def __init__(self, module: AnsibleModule) -> None:
-        self._module = module
-        self._params = module.params
-        self.result: Result = {"changed": False}
-
-    @functools.cached_property
-    def _client(self) -> Client:
-        return connect(self._module)
+class Door(ClusterDoor):
+    """One call of the module."""
 
     def absent(self) -> Result:
         """Remove the Job and what was made for it, or its files. Checkpoints stay.
@@ -125,21 +108,3 @@ class Door:
                 error.hint = error.hint or "Repair what the log tells, and run this again: it replaces the Job."
             raise
         self.result["complete"] = True
-
-    def _waiter(self) -> Waiter:
-        return Waiter(
-            self._client,
-            timeout=self._params["wait_timeout"],
-            redact=self._redact,
-            on_progress=progress_lines(self._module),
-        )
-
-    def _redact(self, text: str) -> str:
-        return str(remove_values(text, self._module.no_log_values))
-
-    def _warn(self, text: str | None) -> None:
-        if text:
-            self._module.warn(text)
-
-    def _tell(self, changes: list[Change]) -> None:
-        self.result |= describe(self._module, changes)

@@ -12,39 +12,23 @@ import functools
 import time
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.parameters import remove_values
-
 from ansible_collections.modelops.serving.plugins.module_utils import _auth
-from ansible_collections.modelops.serving.plugins.module_utils._doors import progress_lines
+from ansible_collections.modelops.serving.plugins.module_utils._cluster_door import ClusterDoor, Result
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint import options, preflight, rollout, smoke
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint.smoke import Endpoint
 from ansible_collections.modelops.serving.plugins.module_utils._kube.apply import Change, apply, remove
-from ansible_collections.modelops.serving.plugins.module_utils._kube.auth import connect
-from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Object
+from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Object
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import InputError, KubeError
 from ansible_collections.modelops.serving.plugins.module_utils._kube.render import render
-from ansible_collections.modelops.serving.plugins.module_utils._kube.results import describe
-from ansible_collections.modelops.serving.plugins.module_utils._kube.wait import Target, Waiter, judge
+from ansible_collections.modelops.serving.plugins.module_utils._kube.wait import Target, judge
 from ansible_collections.modelops.serving.plugins.module_utils._serving import build
 from ansible_collections.modelops.serving.plugins.module_utils._serving.build import Features
 from ansible_collections.modelops.serving.plugins.module_utils._serving.extras import Extras
 from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import Instance
 
-Result: t.TypeAlias = "dict[str, t.Any]"
 
-
-class Door:
-    """One call of the module. ``result`` is what is known so far, also when it fails."""
-
-    def __init__(self, module: AnsibleModule) -> None:
-        self._module = module
-        self._params = module.params
-        self.result: Result = {"changed": False}
-
-    @functools.cached_property
-    def _client(self) -> Client:
-        return connect(self._module)
+class Door(ClusterDoor):
+    """One call of the module."""
 
     @functools.cached_property
     def _features(self) -> Features:
@@ -203,27 +187,9 @@ class Door:
         except KubeError as error:
             self._warn(f"Which models are served was not found out: {error}")
 
-    def _waiter(self) -> Waiter:
-        return Waiter(
-            self._client,
-            timeout=self._params["wait_timeout"],
-            redact=self._redact,
-            on_progress=progress_lines(self._module),
-        )
-
     # -- what is told --------------------------------------------------------------------------------------------------
-
-    def _redact(self, text: str) -> str:
-        return str(remove_values(text, self._module.no_log_values))
-
-    def _warn(self, text: str | None) -> None:
-        if text:
-            self._module.warn(text)
 
     def _tell_state(self, workload: Object) -> int:
         """The number of servers that are ready."""
         self.result["replicas"], self.result["ready_replicas"] = rollout.replicas(workload)
         return int(self.result["ready_replicas"])
-
-    def _tell(self, changes: list[Change]) -> None:
-        self.result.update(describe(self._module, changes))

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.modelops.serving.plugins.module_utils._conversion import door
+from ansible_collections.modelops.serving.plugins.module_utils import _cluster_door
 from ansible_collections.modelops.serving.plugins.modules import checkpoint_conversion
 from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._kube.fakes import Answer, FakeApi, refuse
 
@@ -74,7 +74,7 @@ def api(monkeypatch):
         **{"google.com/tpu": "8", "memory": "100G"},
     )
     fake.secret(username="alice", key="k-value-1")
-    monkeypatch.setattr(door, "connect", lambda _module: fake.client())
+    monkeypatch.setattr(_cluster_door, "connect", lambda _module: fake.client())
     return fake
 
 

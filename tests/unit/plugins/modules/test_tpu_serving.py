@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.modelops.serving.plugins.module_utils._endpoint import door
+from ansible_collections.modelops.serving.plugins.module_utils import _cluster_door
 from ansible_collections.modelops.serving.plugins.module_utils._hub import token as hub_token
 from ansible_collections.modelops.serving.plugins.module_utils._transfer import run as engine
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import AccessError, IntegrityError
@@ -67,7 +67,7 @@ class Cluster(FakeApi):
 @pytest.fixture
 def api(monkeypatch):
     fake = Cluster()
-    monkeypatch.setattr(door, "connect", lambda _module: fake.client())
+    monkeypatch.setattr(_cluster_door, "connect", lambda _module: fake.client())
     return fake
 
 
