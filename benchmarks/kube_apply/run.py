@@ -12,23 +12,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import secrets
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import typing as t
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "support"))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
-from kube_proxy import ApiProxy  # noqa: E402 - the path is set above
-
-Object: t.TypeAlias = "dict[str, t.Any]"
+from playbooks import Object, Runner
 
 LABELS = {"app": "server"}
 
@@ -85,55 +78,12 @@ def contenders(namespaces: t.Mapping[str, str]) -> dict[str, list[Object]]:
     }
 
 
-class Runner:
-    """Runs ansible-playbook with nothing of the user's own settings."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        collections = folder / "collections" / "ansible_collections"
-        (collections / "modelops").mkdir(parents=True)
-        (collections / "modelops" / "serving").symlink_to(ROOT)
-        (collections / "kubernetes").symlink_to(ROOT / ".venv" / "collections" / "ansible_collections" / "kubernetes")
-        (folder / "ansible.cfg").write_text("[defaults]\n")
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "LANG": "C.UTF-8",
-            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"),
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-        }
-
-    def write(self, name: str, tasks: list[Object]) -> None:
-        """The playbook of a contender."""
-        play = {"name": name, "hosts": "localhost", "gather_facts": False, "tasks": tasks}
-        (self.folder / f"{name}.yml").write_text(json.dumps([play]))  # JSON is YAML
-
-    def run(self, name: str, kubeconfig: str) -> tuple[float, int]:
-        """Seconds of one run, and how many tasks changed something."""
-        start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", str(self.folder / f"{name}.yml")],
-            env={**self._environment, "K8S_AUTH_KUBECONFIG": kubeconfig},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        seconds = time.perf_counter() - start
-        changed = re.search(r"changed=(\d+)", done.stdout)
-        if done.returncode or changed is None:
-            raise SystemExit(f"{name} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-        return seconds, int(changed[1])
-
-
 def requests(runner: Runner, name: str, kubeconfig: str) -> dict[str, int]:
     """What one unchanged run asks the API server for."""
-    with ApiProxy(kubeconfig, runner.folder) as proxy:
-        runner.run(name, str(proxy.kubeconfig))
-        reads = sum(request.method == "GET" for request in proxy.passed)
-        objects_read = sum(request.method == "GET" and "/namespaces/" in request.path for request in proxy.passed)
-        writes = len(proxy.writes())
+    passed = runner.requests(name, kubeconfig)
+    reads = sum(request.method == "GET" for request in passed)
+    objects_read = sum(request.method == "GET" and "/namespaces/" in request.path for request in passed)
+    writes = sum(request.writes for request in passed)
     return {"reads of objects": objects_read, "other reads": reads - objects_read, "writes": writes}
 
 
@@ -158,9 +108,7 @@ def measure(kubeconfig: str, rounds: int) -> dict[str, t.Any]:
             for number in range(rounds):
                 names = list(tasks)
                 for name in names[number % 3 :] + names[: number % 3]:
-                    spent, changed = runner.run(name, kubeconfig)
-                    if changed:
-                        raise SystemExit(f"{name} changed something that was as it should be.")
+                    spent = runner.unchanged(name, kubeconfig)
                     seconds[name].append(spent)
                     print(f"round {number + 1}: {name} {spent:.2f} s", file=sys.stderr)
             counted = {name: requests(runner, name, kubeconfig) for name in tasks}
@@ -192,7 +140,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="also write every single measurement to this file")
     options = parser.parse_args()
-    found = measure(str(Path(options.kubeconfig).expanduser()), options.rounds)
+    found = measure(str(Path(options.kubeconfig).expanduser().resolve()), options.rounds)
     print(report(found))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")

@@ -53,7 +53,7 @@ def test_a_conversion_that_fails_and_then_ends_well(cluster, namespace, playbook
     servers.client.apply(kaggle(revoked), manager="modelops.serving")
     with servers.tpu_node("tpu-v5-lite-podslice", "2x4", chips=8):
         run = playbooks.tasks(tasks, "--diff", env=api_proxy.environment).ok()
-    predicted, failed, _, repaired, again, refused, removed, gone = run.results
+    predicted, failed, _secret, repaired, again, refused, removed, gone = run.results
 
     def actions(result):
         return {item["kind"]: item["action"] for item in result["objects"]}

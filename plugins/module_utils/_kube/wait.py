@@ -20,8 +20,10 @@ from .kinds import Verdict, assess, deletion
 
 __all__ = ["Condition", "JsonPath", "Target", "Verdict", "Waiter", "assess", "judge"]
 
-#: Seconds: no faster than this is polled; after so long, and then every so often, it is asked what is wrong.
-_MIN_INTERVAL, _FIRST_LOOK, _LOOK_EVERY = 0.5, 5.0, 10.0
+#: Seconds: no faster than this is polled.
+_MIN_INTERVAL = 0.5
+#: Seconds: when it is first asked what is wrong, and how often then: more often while most troubles show up.
+_FIRST_LOOK, _LOOK_SOON, _SOON, _LOOK_EVERY = 2.0, 3.0, 30.0, 10.0
 _MAX_LINE: t.Final = 600
 # A claim in this state waits for a Pod, and so must not be waited for.
 _UNBOUND_BY_DESIGN: t.Final = ("WaitForFirstConsumer", "WaitForPodScheduled")
@@ -89,7 +91,7 @@ class Waiter:
     client: Client = field(kw_only=False)
     timeout: float
     interval: float = 2.0
-    patience: float = 10.0
+    patience: float = 5.0
     on_tick: t.Callable[[Object], None] | None = None
     on_progress: t.Callable[[str], None] | None = None
     redact: t.Callable[[str], str] = str
@@ -225,7 +227,8 @@ class _Run:
 
     def _explain(self) -> None:
         """Look for what stands in the way, and end the wait if something fatal did for longer than the patience."""
-        self._next_look = self._now() + _LOOK_EVERY
+        now = self._now()
+        self._next_look = now + (_LOOK_SOON if now - self._began < _SOON else _LOOK_EVERY)
         for one in self._pending():
             self._look_around(one)
             if any(finding.reason in _UNBOUND_BY_DESIGN and finding.ref == one.target.ref for finding in one.findings):
