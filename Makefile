@@ -38,7 +38,7 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: quickstart
-quickstart: $(VENV)/.quickstart $(VENV)/.collections ## Sync, serve and ask generated models, with services on this machine only
+quickstart: $(VENV)/.quickstart $(VENV)/.collections ## Sync, serve, ask and measure generated models, with services on this machine only
 	$(BIN)/ansible-playbook playbooks/quickstart.yml -i inventories/local $(QUICKSTART_ARGS)
 
 .PHONY: bench

@@ -30,6 +30,13 @@ def test_quickstart(playbooks, cluster, tmp_path):
 
     assert run.output.count("complete and verified at") == 2
     assert f"The cluster accepted them, too, in namespace {space}" in " ".join(run.output.split())
+    # What was measured, in words and as files.
+    (report,) = (state / "quickstart" / "benchmarks").glob("*/index.html")
+    assert f"The report of that is {report}" in run.output
+    summary = json.loads((report.parent / "summary.json").read_text())
+    assert [stage["sent"] for stage in summary["stages"]] == [15, 60]
+    # A model of random weights may end an answer before it has begun.
+    assert all(stage["completed"] > 0.8 * stage["sent"] for stage in summary["stages"])
     rendered = [yaml.safe_load(file.read_text()) for file in (state / "quickstart" / "objects").iterdir()]
     (server,) = (obj for obj in rendered if obj["kind"] == "Deployment")
     (container,) = server["spec"]["template"]["spec"]["containers"]

@@ -1,0 +1,71 @@
+# Copyright (c) 2026, modelops.serving contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How far a run is, as lines for people."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible_collections.modelops.serving.plugins.module_utils._bench.builtin.run import Progress
+from ansible_collections.modelops.serving.plugins.module_utils._bench.workload import Stage, Workload
+
+
+class Status:
+    """Shows a line when a stage or its state changes, and one per ``interval`` seconds in between."""
+
+    def __init__(self, workload: Workload, show: t.Callable[[str], None], interval: float) -> None:
+        self._workload = workload
+        self._show = show
+        self._interval = interval
+        self._seen: tuple[int, int, str] | None = None
+        self._due = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        here, now = (progress.repeat, progress.stage, progress.state), time.monotonic()
+        if here != self._seen or now >= self._due:
+            self._seen, self._due = here, now + self._interval
+            self._show(line(progress, self._workload))
+
+
+def line(progress: Progress, workload: Workload) -> str:
+    """Where the run is, what was asked and what is achieved, and how long it takes from here."""
+    errors = f"{progress.errors} error{'' if progress.errors == 1 else 's'}"
+    if progress.state == "warmup":
+        return f"warm-up, {progress.completed} of {workload.warmup_requests} requests answered, {errors}"
+    repeat = f", repeat {progress.repeat + 1} of {progress.repeats}" if progress.repeats > 1 else ""
+    where = f"stage {progress.stage + 1} of {progress.stages}{repeat}"
+    if progress.state == "draining":
+        waiting = f", waiting for {progress.in_flight} more" if progress.in_flight else ""
+        return f"{where}, {progress.completed} of {progress.sent} requests answered{waiting}, {errors}"
+    asked = f"{progress.asked:g} requests/s" if progress.kind == "rate" else f"{progress.asked:g} in flight"
+    parts = [
+        f"{where}, {asked} asked",
+        f"{progress.requests_s:g} answered/s",
+        f"{progress.tokens_s:g} tokens/s",
+        f"{progress.in_flight} in flight",
+        errors,
+    ]
+    left = remaining(progress, workload)
+    return ", ".join([*parts, *([] if left is None else [_left(left)])])
+
+
+def remaining(progress: Progress, workload: Workload) -> float | None:
+    """Seconds until everything is sent; None where the server decides how long a stage takes."""
+    spans = [_span(stage) for stage in workload.stages]
+    after = spans[progress.stage + 1 :] + spans * (progress.repeats - progress.repeat - 1)
+    known = [span for span in (progress.remaining, *after) if span is not None]
+    return sum(known) if len(known) == len(after) + 1 else None
+
+
+def _span(stage: Stage) -> float | None:
+    if stage.duration is not None:
+        return stage.duration
+    return stage.requests / stage.rate if stage.rate and stage.requests else None
+
+
+def _left(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole} s left" if whole < 120 else f"{whole // 60} min {whole % 60} s left"
