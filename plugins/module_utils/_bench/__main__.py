@@ -91,9 +91,9 @@ def _about(path: Path | None) -> dict[str, t.Any]:
     return about
 
 
-def _report(place: Path, about: dict[str, t.Any]) -> dict[str, t.Any]:
+def _report(place: Path, about: t.Any) -> dict[str, t.Any]:
     """Writes the reports. Returns the summary without what only the files need."""
-    summary = results.report(place, about=t.cast("results.About", about), warn=_warn)
+    summary = results.report(place, about=about, warn=_warn)
     for stage in summary["stages"]:
         del stage["repeats"]
     return {"run_id": place.name, "folder": str(place), "summary": summary}
