@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[1:1] = [str(ROOT / path) for path in (".venv/collections", "tests/support", "benchmarks/model_sync")]
 
 from contenders import OURS, VERSIONS, Contenders, Load  # noqa: E402 - the path is set above
-from measure import BenchmarkError, run  # noqa: E402
-from token_server import MODEL, TokenServer  # noqa: E402
+from measure import BenchmarkError, run  # noqa: E402 - likewise
+from token_server import MODEL, TokenServer  # noqa: E402 - likewise
 
 _TTFT, _ITL = 0.05, 0.01
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelops-serving" / "load_generator"

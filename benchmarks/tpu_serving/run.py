@@ -25,18 +25,19 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[1:1] = [str(ROOT / path) for path in ("benchmarks", ".venv/collections", "tests/support", "tests/cluster")]
 
 import building  # noqa: E402 - the path is set above
-import failures  # noqa: E402
-from places import CLAIM, Places  # noqa: E402
-from test_cluster import __main__ as test_cluster  # noqa: E402
-from test_cluster.common import locked, state_directory  # noqa: E402
+import failures  # noqa: E402 - likewise
+from places import CLAIM, Places  # noqa: E402 - likewise
+from test_cluster import __main__ as test_cluster  # noqa: E402 - likewise
+from test_cluster.common import locked, state_directory  # noqa: E402 - likewise
 
-from ansible_collections.modelops.serving.plugins.module_utils._serving.build import Features  # noqa: E402
-from playbooks import Object, Runner  # noqa: E402
+from ansible_collections.modelops.serving.plugins.module_utils._serving.build import Features  # noqa: E402 - likewise
+from playbooks import Object, Runner  # noqa: E402 - likewise
 
 _INSTANCES = 200
 _TITLES = {
     "tpu_serving": "`tpu_serving`",
     "k8s": "`kubernetes.core.k8s` with `apply: true`, then `k8s_info` with `wait: true`",
+    "ping": "`ansible.builtin.ping`: what any task takes",
 }
 
 
@@ -56,7 +57,7 @@ def contenders(places: Places) -> dict[str, list[Object]]:
     model: Object = {"name": "org/model"}
     if places.image:
         model["claim"] = {"name": CLAIM}
-    namespaces = {name: places.namespace(name.replace("_", "-")) for name in _TITLES}
+    namespaces = {name: places.namespace(name.replace("_", "-")) for name in ("tpu_serving", "k8s")}
     options = {
         name: {
             "name": "server",
@@ -82,6 +83,7 @@ def contenders(places: Places) -> dict[str, list[Object]]:
             {"kubernetes.core.k8s": {"apply": True, "definition": definitions}},
             {"kubernetes.core.k8s_info": {**deployment, "wait": True, "wait_timeout": 120}},
         ],
+        "ping": [{"ansible.builtin.ping": {}}],
     }
 
 

@@ -174,7 +174,7 @@ def statistics(stages: t.Sequence[Stage]) -> Markup:
         ("Schedule delay", "schedule_delay_ms"),
     ):
         for stage in stages:
-            found: t.Any = stage[key]  # type: ignore[literal-required]
+            found: t.Any = stage[key]  # type: ignore[literal-required]  # keys come from a table of names
             if found is not None:
                 rows.append((label, row_head(stage), *(number(found[column]) for column in columns)))
     heads = ("Metric", "Asked", *(column.replace("_", ".") for column in columns))

@@ -164,7 +164,7 @@ def _cards(stage: Stage, limits: t.Mapping[str, SloResult]) -> t.Iterator[Card]:
         ("TPOT p99", "tpot_ms", "tpot"),
         ("E2E p95", "e2e_ms", "e2e"),
     ):
-        found: t.Any = stage[key]  # type: ignore[literal-required]
+        found: t.Any = stage[key]  # type: ignore[literal-required]  # keys come from a table of names
         if found is not None:
             statistic = label.split()[1]
             limit = limits.get(f"{metric}_{statistic}_ms")
