@@ -240,7 +240,7 @@ options:
     default: builtin
   results:
     description:
-      - Folder of all results. Each run has a folder of its own in it.
+      - Folder of all results. Each run has a folder of its own in it, and a row in C(index.sqlite) beside them.
     type: path
     required: true
   run_id:

@@ -11,6 +11,7 @@ import os
 import resource
 import secrets
 import signal
+import sqlite3
 import threading
 import time
 from xml.etree import ElementTree
@@ -101,9 +102,12 @@ def test_plays(playbooks, bench, options):
     assert (told.get("failed", False), told["verdict"], told["canary_verdict"]) == (False, "failed", "roll_back")
 
     # Prompts were to be kept, the key was not.
-    files = [path.read_text() for path in folder.rglob("*") if path.is_file()]
-    assert len(files) == 3 * 8 and '"prompt":"' in "".join(files)
-    assert key not in run.output and not any(key in text for text in files)
+    files = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 3 * 8 + 1 and b'"prompt":"' in b"".join(files)
+    assert key not in run.output and not any(key.encode() in content for content in files)
+    with contextlib.closing(sqlite3.connect(folder / "index.sqlite")) as index:
+        found = index.execute("SELECT run_id, verdict FROM runs ORDER BY verdict, run_id").fetchall()
+    assert found == [(slow["run_id"], "failed"), ("told", "failed"), ("good", "passed")]
     assert not playbooks.leftovers()
 
 

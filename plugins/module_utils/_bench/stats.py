@@ -101,7 +101,7 @@ class Columns:
             self.ttft.append(_NOTHING if record.ttft_ms is None else record.ttft_ms)
             self.tpot.append(_NOTHING if record.tpot_ms is None else record.tpot_ms)
             self.e2e.append(record.e2e_ms)
-            if limits and _keeps(record, limits):
+            if limits and keeps(record, limits):
                 self.good += 1
         else:
             self.ttft.append(_NOTHING)
@@ -174,7 +174,7 @@ def limits_of_requests(objectives: t.Iterable[Objective]) -> dict[str, float]:
     return limits
 
 
-def _keeps(record: Record, limits: t.Mapping[str, float]) -> bool:
+def keeps(record: Record, limits: t.Mapping[str, float]) -> bool:
     """Whether a request that ended well kept every limit. Of its gaps between tokens, 99 % have to."""
     for metric, limit in limits.items():
         if metric == "ttft":

@@ -24,9 +24,11 @@ from ansible_collections.modelops.serving.plugins.module_utils._bench.errors imp
     EndpointError,
     InputError,
     StoppedError,
+    StorageError,
 )
 from ansible_collections.modelops.serving.plugins.module_utils._bench.records import storage_error
 from ansible_collections.modelops.serving.plugins.module_utils._bench.report_data import key_of
+from ansible_collections.modelops.serving.plugins.module_utils._bench.sinks import index, rows
 from ansible_collections.modelops.serving.plugins.module_utils._bench.workload import Workload, read_dataset
 from ansible_collections.modelops.serving.plugins.module_utils._doors import ProgressFile
 from ansible_collections.modelops.serving.plugins.module_utils._measure import gate, options
@@ -133,6 +135,10 @@ class Door:
             baseline=baseline["run_id"] if baseline else "",
             warn=self._module.warn,
         )
+        try:
+            index.write(place.parent, rows.read(place))
+        except StorageError as error:
+            self._module.warn(f"The run is whole, but not in the index of its folder: {error}")
         self.result |= {
             "report": str(place / "index.html"),
             "junit": str(place / "junit.xml"),

@@ -1,14 +1,18 @@
 # Copyright (c) 2026, modelops.serving contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pub/Sub v1: topics and subscriptions, no messages. https://cloud.google.com/pubsub/docs/reference/rest"""
+"""Pub/Sub v1: topics, subscriptions, schemas, and messages that are published. Nobody gets messages: what a topic took
+is kept as ``{"messages": [...]}`` at ``<topic>/messages``. https://cloud.google.com/pubsub/docs/reference/rest
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from typing import TYPE_CHECKING
 
-from ..errors import exists, invalid
+from ..errors import ApiError, exists, invalid
 from ..state import masked
 from . import carries_out
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from ..state import Call, Resource
 
 _TOPICS, _SUBSCRIPTIONS = "pubsub.projects.topics", "pubsub.projects.subscriptions"
+_SCHEMAS = "pubsub.projects.schemas"
 _DELETED_TOPIC = "_deleted-topic_"
 
 
@@ -51,7 +56,7 @@ def _create(call: Call, usual: Resource) -> Resource:
     return call.state.put(call.path, {**usual, **call.body, "name": name})
 
 
-@carries_out(f"{_TOPICS}.get", f"{_SUBSCRIPTIONS}.get")
+@carries_out(f"{_TOPICS}.get", f"{_SUBSCRIPTIONS}.get", f"{_SCHEMAS}.get")
 def get(call: Call) -> Resource:
     call.project()
     return call.state.get(call.path, f"Resource not found (resource={call.path.rpartition('/')[2]}).")
@@ -85,3 +90,40 @@ def delete(call: Call) -> Resource:
             if subscription["topic"] == name:
                 call.state.put(path, {**subscription, "topic": _DELETED_TOPIC})
     return {}
+
+
+@carries_out(f"{_SCHEMAS}.create")
+def create_schema(call: Call) -> Resource:
+    name = f"{call.name()}/{call.query['schemaId']}"
+    return call.state.put(f"{call.path}/{call.query['schemaId']}", {**call.body, "name": name})
+
+
+@carries_out(f"{_TOPICS}.publish")
+def publish(call: Call) -> Resource:
+    """https://cloud.google.com/pubsub/quotas#resource_limits: 1000 messages and 10 MB at once."""
+    call.project()
+    path = call.path.partition(":")[0]
+    topic = call.state.get(path, f"Resource not found (resource={path.rpartition('/')[2]}).")
+    messages = call.body.get("messages", [])
+    if not 0 < len(messages) <= 1000:
+        raise invalid("The value for message_count is out of range. It must be from 1 to 1000.", "message_count")
+    if len(json.dumps(call.body)) > 10_000_000:
+        raise invalid("Request payload size exceeds the limit: 10485760 bytes.")
+    for message in messages:
+        _check_message(call, topic, message)
+    kept = call.state.find(f"{path}/messages") or {"messages": []}
+    ids = [str(call.state.number()) for _message in messages]
+    taken = [{**message, "messageId": number} for message, number in zip(messages, ids, strict=True)]
+    call.state.put(f"{path}/messages", {"messages": [*kept["messages"], *taken]})
+    return {"messageIds": ids}
+
+
+def _check_message(call: Call, topic: Resource, message: Resource) -> None:
+    """:raises ApiError: it is not what the schema of the topic says, as far as the names of its fields go."""
+    schema = topic.get("schemaSettings", {}).get("schema")
+    if schema:
+        definition = call.state.get(f"pubsub/v1/{schema}")["definition"]
+        fields = set(re.findall(r"(\w+) = \d+;", definition))
+        unknown = json.loads(base64.b64decode(message["data"])).keys() - fields
+        if unknown:
+            raise ApiError(400, f"Invalid data in message: Message failed schema validation: {sorted(unknown)}.")
