@@ -9,8 +9,13 @@ from __future__ import annotations
 import copy
 import typing as t
 
+import hypothesis
+
 from ansible_collections.modelops.serving.plugins.module_utils._bench import report_data, stages, stats, workload
 from ansible_collections.modelops.serving.plugins.module_utils._bench.records import Record
+
+#: Property tests: the same examples on every machine, nothing kept on disk, no blame for a slow machine.
+properties = hypothesis.settings(deadline=None, derandomize=True, database=None, max_examples=100)
 
 WORKLOAD: dict[str, t.Any] = {
     "endpoint": "http://server:8000",

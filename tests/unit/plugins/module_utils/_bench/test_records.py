@@ -19,7 +19,11 @@ from hypothesis import strategies as st
 
 from ansible_collections.modelops.serving.plugins.module_utils._bench import records
 from ansible_collections.modelops.serving.plugins.module_utils._bench.errors import InputError, StorageError
-from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench.runs import a_failure, a_record
+from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench.runs import (
+    a_failure,
+    a_record,
+    properties,
+)
 
 
 def written(path, *given_records):
@@ -48,6 +52,7 @@ def test_a_record_is_in_the_file_as_soon_as_it_was_written_and_for_its_owner_alo
     writer.close()
 
 
+@properties
 @given(st.integers(min_value=1, max_value=10_000))
 def test_of_a_torn_file_all_whole_records_are_read(tmp_path_factory, cut):
     path = written(tmp_path_factory.mktemp("torn") / records.FILE, *(a_record(seq) for seq in range(5)))

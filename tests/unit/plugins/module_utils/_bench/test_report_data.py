@@ -20,6 +20,7 @@ from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench
     a_judged_run,
     a_record,
     a_workload,
+    properties,
     results,
     some_facts,
 )
@@ -111,6 +112,7 @@ def test_the_timeline_holds_every_token_every_failure_and_the_time_of_every_requ
     assert [band["repeat"] for band in timeline["bands"]] == [0, 1, 2]
 
 
+@properties
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 30), st.floats(0, 1000)), min_size=1, max_size=20))
 def test_what_is_spread_over_slices_is_not_lost(intervals):
     buckets = report_data._Buckets(0.0, 80 / 7, 7)

@@ -16,6 +16,7 @@ from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench
     a_failure,
     a_record,
     a_workload,
+    properties,
     results,
     some_facts,
 )
@@ -81,6 +82,7 @@ def test_the_wilson_interval_of_known_cases(part, whole, low, high):
     assert slo.wilson(part, whole) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
+@properties
 @given(st.integers(1, 10**6), st.floats(0, 1))
 def test_the_wilson_interval_holds_the_share_and_mirrors(whole, share):
     low, high = slo.wilson(share * whole, whole)

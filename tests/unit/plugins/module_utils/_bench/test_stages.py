@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ansible_collections.modelops.serving.plugins.module_utils._bench import stages
 from ansible_collections.modelops.serving.plugins.module_utils._bench.errors import InputError, StorageError
 from ansible_collections.modelops.serving.plugins.module_utils._bench.stats import percentile
-from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench.runs import some_facts
+from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench.runs import properties, some_facts
 
 VALUES = st.lists(st.floats(min_value=0.0, max_value=1e6), min_size=1)
 
@@ -28,6 +28,7 @@ def filled(values):
     return histogram
 
 
+@properties
 @given(VALUES, st.floats(min_value=0.0, max_value=1.0))
 def test_percentiles_are_right_to_one_percent_and_the_rest_is_exact(values, share):
     histogram = filled(values)
@@ -37,6 +38,7 @@ def test_percentiles_are_right_to_one_percent_and_the_rest_is_exact(values, shar
     assert (histogram.minimum, histogram.maximum) == (min(values), max(values))
 
 
+@properties
 @given(VALUES, st.floats(min_value=0.0, max_value=1e6))
 def test_the_share_within_a_limit_lies_between_those_of_limits_one_percent_apart(values, limit):
     share = filled(values).share_within(limit)
@@ -44,6 +46,7 @@ def test_the_share_within_a_limit_lies_between_those_of_limits_one_percent_apart
     assert share * len(values) - 1e-6 <= sum(value <= limit * 1.0101 + 0.001 for value in values)
 
 
+@properties
 @given(VALUES, VALUES)
 def test_histograms_add_up_and_come_back_from_json(one, other):
     merged = filled(one)

@@ -20,6 +20,7 @@ from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench
     a_failure,
     a_record,
     a_workload,
+    properties,
     results,
     some_facts,
 )
@@ -27,6 +28,7 @@ from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench
 VALUES = st.lists(st.floats(min_value=0.0, max_value=1e6), min_size=1)
 
 
+@properties
 @given(VALUES, st.floats(min_value=0.001, max_value=1.0))
 def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(values, share):
     ordered = sorted(values)
@@ -42,6 +44,7 @@ def test_percentiles_of_known_values():
     assert stats.distribution([]) is None
 
 
+@properties
 @given(VALUES)
 def test_the_statistics_of_a_distribution_are_in_order(values):
     figures = stats.distribution(sorted(values))
@@ -58,6 +61,7 @@ def a_mixture(count: int, seed: int) -> list:
     return [chance.choice(kinds)(seq, stage=chance.randrange(2), repeat=chance.randrange(2)) for seq in range(count)]
 
 
+@properties
 @given(st.integers(1, 60), st.integers())
 def test_repeats_add_up_to_their_stage_and_stages_to_the_run(count, seed):
     records = a_mixture(count, seed)

@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 
 from ansible_collections.modelops.serving.plugins.module_utils._bench import workload
 from ansible_collections.modelops.serving.plugins.module_utils._bench.errors import InputError
-from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench.runs import WORKLOAD, a_workload
+from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench.runs import (
+    WORKLOAD,
+    a_workload,
+    properties,
+)
 
 FILE = {"type": "jsonl", "path": "/data/prompts.jsonl", "output_tokens": 5}
 
@@ -32,6 +36,7 @@ def changed(path, value):
     return data
 
 
+@properties
 @given(
     stages=st.lists(
         st.fixed_dictionaries({"rate": st.floats(0.01, 1e4), "duration": st.floats(0.1, 1e4)})

@@ -9,7 +9,7 @@ import dataclasses
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.modelops.serving.plugins.module_utils._mounts import SecretKey, token_mount
@@ -26,6 +26,7 @@ RFC_1123_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 MIB = 1024**2
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_a_name_is_valid_for_a_cron_job_and_all_else(model):
     name = job_name(model)

@@ -129,9 +129,8 @@ def test_a_refusal_has_the_status_and_the_message_of_the_server(server, desk):
     assert (sent.status, sent.error, sent.message, list(sent.times)) == (503, "http", "Not now.", [])
 
 
-def test_an_endpoint_that_is_not_there(server, tmp_path):
-    server.server_close()
-    desk = make_desk(server.server_port, tmp_path / "sent.jsonl", {"concurrency": 1, "requests": 1})
+def test_an_endpoint_that_is_not_there(tmp_path):
+    desk = make_desk(1, tmp_path / "sent.jsonl", {"concurrency": 1, "requests": 1})
     sent = ask(desk, *desk.next())
     assert (sent.status, sent.error) == (None, "connect")
     assert sent.message
