@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import itertools
 import math
@@ -97,7 +98,7 @@ def _rank(ordered: list[float], share: float) -> float | None:
     return round(ordered[math.ceil(share * len(ordered)) - 1], 3) if ordered else None
 
 
-class Run:
+class Run(abc.ABC):
     """What the two kinds of a stage have in common. ``keep`` is given each record, in the order of their ends."""
 
     def __init__(
@@ -137,16 +138,17 @@ class Run:
     def in_flight(self) -> int:
         return len(self._client.active)
 
+    @abc.abstractmethod
     def remaining(self) -> float | None:
         """Seconds until the last request is to be sent; None when that depends on the server."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _begin(self) -> None:
-        raise NotImplementedError
+        """Send the first requests, or see to it that they are."""
 
+    @abc.abstractmethod
     def _go_on(self, exchange: Exchange) -> None:
         """A request has ended."""
-        raise NotImplementedError
 
     async def run(self) -> None:
         """From the first request to the last answer.

@@ -151,8 +151,8 @@ class Engine(abc.ABC):
         return workload.arrival
 
     def prompts(self, dataset: Dataset, workload: Workload) -> str:
-        """A file of prompts in the form of the tool."""
-        raise NotImplementedError
+        """A file of prompts in the form of the tool. Tools that refuse such workloads have none, and are never asked."""
+        raise NotImplementedError(self.name)
 
     def render(self, workload: Workload, *, dataset: Dataset | None, job: Job, image: str) -> Rendered:
         """The files and the command of a container that does the workload, which is none that is refused.

@@ -16,8 +16,8 @@ import typing as t
 
 def main() -> None:
     """Everything else is as the command ``inference-perf`` does it, with its arguments."""
-    import inference_perf.main as tool  # type: ignore[import-not-found]
-    from inference_perf.reportgen import base  # type: ignore[import-not-found]
+    import inference_perf.main as tool  # type: ignore[import-not-found]  # only the container has it
+    from inference_perf.reportgen import base  # type: ignore[import-not-found]  # likewise
 
     client, entry = tool.vLLMModelServerClient, base.build_per_request_lifecycle_entry
 

@@ -175,9 +175,9 @@ def users(path: str, stage: t.Mapping[str, t.Any], index: int, repeat: int) -> t
 
     The results go to the folder in which locust was started.
     """
-    import gevent  # type: ignore[import-untyped]
-    from locust import User, task  # type: ignore[import-not-found]
-    from locust.exception import StopUser  # type: ignore[import-not-found]
+    import gevent  # type: ignore[import-untyped]  # only the container has it
+    from locust import User, task  # type: ignore[import-not-found]  # likewise
+    from locust.exception import StopUser  # type: ignore[import-not-found]  # likewise
 
     desk = Desk(parse(json.loads(Path(path).read_bytes())), Stage(**stage), index, repeat, Path(FILE))
 
