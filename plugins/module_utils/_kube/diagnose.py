@@ -172,12 +172,18 @@ def _claims(evidence: Evidence) -> list[Finding]:
         ref = Ref.of(claim)
         about = [event for event in evidence.events_of(claim) if event.get("reason") in _STORAGE_EVENTS]
         newest = about[-1] if about else {}
-        storage_class = (claim.get("spec") or {}).get("storageClassName")
+        spec = claim.get("spec") or {}
+        storage_class, volume = spec.get("storageClassName"), spec.get("volumeName")
         reason, text = str(newest.get("reason") or "Pending"), str(newest.get("message") or "")
-        if not newest:
+        if volume:
+            text = f"It waits for PersistentVolume {volume}."
+        elif not newest:
             text = f"It is not bound (StorageClass {storage_class})" if storage_class else "It has no StorageClass."
         fatal, hint = False, ""
-        if reason == "FailedBinding" or (not newest and not storage_class):
+        if volume:
+            hint = f"See whether it is Available: kubectl get pv {volume}"
+        elif reason == "FailedBinding":
+            # Said by the controller once it has looked at all volumes; before that one may fit.
             fatal = not storage_class
             hint = "Name a storageClassName, or mark a StorageClass as the default: kubectl get storageclass"
         elif reason == "ProvisioningFailed":

@@ -573,6 +573,19 @@ def test_each_claim_has_its_own_events():
     assert told["data"] == "no more disks" and told["more"] == "It is not bound (StorageClass y)"
 
 
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({}, "It has no StorageClass."),
+        ({"storageClassName": "", "volumeName": "disk"}, "It waits for PersistentVolume disk."),
+    ],
+)
+def test_a_claim_that_nobody_has_looked_at_may_yet_be_bound(spec, told):
+    one = claim(**spec)
+    found = {finding.ref.name: finding for finding in look(unplaced(UNBOUND, CLAIM), one)}
+    assert found["data"].message == told and not found["data"].fatal
+
+
 def test_a_claim_that_does_not_exist():
     found = only(unplaced('0/1 nodes are available: persistentvolumeclaim "data" not found.', CLAIM))
     assert found.fatal and "Create the PersistentVolumeClaim data in namespace demo" in found.hint
