@@ -13,7 +13,7 @@ import typing as t
 
 from .errors import InputError
 
-TOOL = "modelops.serving/0.4.0"
+TOOL = "modelops.serving/0.5.0"
 MANIFEST_SCHEMA = 1
 
 
