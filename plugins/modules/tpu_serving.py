@@ -45,8 +45,11 @@ attributes:
       - With O(state=restarted) all Pods are replaced each time.
   async:
     support: full
+    details:
+      - O(manifest) is looked at before the job begins, also where nothing is to be written.
   action:
     details:
+      - The action plugin looks at O(manifest), with M(modelops.serving.model_sync_info), where something is to be written.
       - The action plugin prints what the instance waits for, with a local connection, or with any connection when C(async)
         is used with a C(poll) greater than V(0).
 options:
@@ -77,8 +80,8 @@ options:
     default: vllm
   model:
     description:
-      - What is served. Its weights come from one of O(model.bucket), O(model.stream) and O(model.claim), and without any of
-        them from the Hugging Face Hub, when the server starts.
+      - What is served. Its weights come from one of O(model.bucket), O(model.stream), O(model.claim) and
+        O(model.connection), and without any of them from the Hugging Face Hub, when the server starts.
       - Required unless O(state=absent).
     type: dict
     suboptions:
@@ -152,6 +155,23 @@ options:
               - Folder of the model in it.
             type: str
             default: ""
+      connection:
+        description:
+          - A data connection of OpenShift AI, from which KServe copies the weights before the server starts. With O(kserve)
+            and only there.
+        type: dict
+        version_added: 0.5.0
+        suboptions:
+          secret:
+            description:
+              - Name of the Secret of the data connection, which is its key in the Secret C(storage-config), too.
+            type: str
+            required: true
+          path:
+            description:
+              - Folder of the model in the bucket, such as V(models/google/gemma-3-27b-it).
+            type: str
+            required: true
       parameters:
         description:
           - How many parameters it has, such as V(27B), to see whether it fits the slice. Not checked when missing.
@@ -583,6 +603,44 @@ options:
             description:
               - Refused, since a ComputeClass cannot be a step of another.
             type: str
+  kserve:
+    description:
+      - Has KServe make the Pods, with a ServingRuntime and an InferenceService in place of Deployment and Service, as Red Hat
+        OpenShift AI 2.x and 3.x have it, in the deployment mode RawDeployment.
+      - For O(engine=vllm) on one host. It needs O(cpu) and O(memory), because KServe sets low limits where they are missing.
+        O(autoscaling) and O(route) are refused, since KServe makes such objects itself.
+      - An instance is either one of KServe or it is not. To change that, remove it first.
+    type: dict
+    version_added: 0.5.0
+    suboptions:
+      auth:
+        description:
+          - Who is served. V(proxy) has OpenShift AI put a proxy in front that asks for a token of somebody who may C(get)
+            the InferenceService; where nothing does, the module fails when the server is ready. V(authorino) makes an
+            AuthConfig that says the same to Authorino, for a Gateway or mesh that asks it. With V(none) it is everybody.
+        type: str
+        choices: [proxy, authorino, none]
+        default: proxy
+      exposed:
+        description:
+          - Whether OpenShift AI makes a Route, for clients outside the cluster.
+        type: bool
+        default: false
+      token:
+        description:
+          - Whether there is a ServiceAccount that may ask this instance, and a Secret C(token-<name>-sa) with a token of it,
+            which the dashboard shows. The token does not expire. Without it, C(kubectl create token) makes some that do.
+        type: bool
+        default: false
+      endpoint_secret:
+        description:
+          - Name of a Secret with address, model and token, for the environment of workbenches. It has the variables of
+            clients of the API of OpenAI and those of AnythingLLM, and is empty until the server is ready.
+        type: str
+      connection_type:
+        description:
+          - The connection type that the dashboard shows that Secret as, such as V(anythingllm-generic-openai).
+        type: str
   check_token:
     description:
       - Whether the Hub is asked if the token in O(token_secret) may read the model before anything is written. A Hub that
@@ -726,6 +784,25 @@ EXAMPLES = r"""
     render_to: gitops/gemma
     argo: true
 
+- name: Serve the copy behind a data connection of OpenShift AI, and tell workbenches where
+  modelops.serving.tpu_serving:
+    name: granite
+    namespace: demo
+    model:
+      name: ibm-granite/granite-3.3-8b-instruct
+      connection:
+        secret: demo-models
+        path: models/ibm-granite/granite-3.3-8b-instruct
+    accelerator:
+      type: gpu
+      count: 1
+    cpu: "4"
+    memory: 16Gi
+    kserve:
+      exposed: true
+      token: true
+      endpoint_secret: granite-endpoint
+
 - name: Remove an instance
   modelops.serving.tpu_serving:
     name: gemma
@@ -756,9 +833,9 @@ objects:
       description: V(none), V(create), V(update), V(replace) or V(delete).
       type: str
 endpoint:
-  description: Address of the server in the cluster.
+  description: Address of the server in the cluster. With O(kserve) it is what KServe tells, such as that of a Route.
   type: str
-  returned: unless O(state=absent)
+  returned: unless O(state=absent), with O(kserve) when KServe has told it
   sample: http://gemma.serving.svc:8000
 replicas:
   description: How many servers there are to be.
@@ -866,6 +943,13 @@ def argument_spec() -> dict[str, t.Any]:
                     },
                 },
                 "claim": {"type": "dict", "options": claim},
+                "connection": {
+                    "type": "dict",
+                    "options": {
+                        "secret": {"type": "str", "required": True, "no_log": False},
+                        "path": {"type": "str", "required": True},
+                    },
+                },
                 "parameters": {"type": "str"},
                 "dtype": {"type": "str", "choices": list(BYTES)},
                 "num_hidden_layers": {"type": "int"},
@@ -873,7 +957,7 @@ def argument_spec() -> dict[str, t.Any]:
                 "num_key_value_heads": {"type": "int", "no_log": False},
                 "head_dim": {"type": "int"},
             },
-            "mutually_exclusive": [("bucket", "stream", "claim", "revision")],
+            "mutually_exclusive": [("bucket", "stream", "claim", "connection", "revision")],
         },
         "token_secret": {
             "type": "dict",
@@ -981,6 +1065,16 @@ def argument_spec() -> dict[str, t.Any]:
             "options": {
                 "name": {"type": "str", "required": True},
                 "steps": {"type": "list", "elements": "dict", "required": True, "options": capacity},
+            },
+        },
+        "kserve": {
+            "type": "dict",
+            "options": {
+                "auth": {"type": "str", "choices": ["proxy", "authorino", "none"], "default": "proxy"},
+                "exposed": {"type": "bool", "default": False},
+                "token": {"type": "bool", "default": False, "no_log": False},
+                "endpoint_secret": {"type": "str", "no_log": False},
+                "connection_type": {"type": "str"},
             },
         },
         "manifest": {

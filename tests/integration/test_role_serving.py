@@ -292,6 +292,6 @@ def test_options_are_those_of_the_module():
     instance = spec["serving_instances"]["options"]
     assert instance.keys() == names | {"canary"}
     assert spec["serving_defaults"]["options"].keys() == names - {"name"}
-    its_own = {"name", "namespace", "state", "engine", "route", "wait", "rollback"}
+    its_own = {"name", "namespace", "state", "engine", "route", "wait", "rollback", "kserve"}
     assert instance["canary"]["options"].keys() == names - its_own | {"weight", "verdict"}
     assert all(option["type"] == argument_spec()[name]["type"] for name, option in instance.items() if name != "canary")

@@ -46,7 +46,12 @@ FULL = {
         {"quantize_weights": True},
         Extras(),
     ),
-    "saxml": ("4x4", Model("llama", Bucket("models", "llama")), {"util": True, "cell": "/sax/test"}, Extras()),
+    "saxml": (
+        "4x4",
+        Model("llama", Bucket("models", "llama")),
+        {"util": True, "cell": "/sax/test", "api_key_secret": "keys"},
+        Extras(),
+    ),
 }
 
 

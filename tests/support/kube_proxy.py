@@ -36,11 +36,12 @@ class Passed:
 
     @property
     def writes(self) -> bool:
-        """Whether it asks the server to change something. Access reviews, and what a Service is asked, are questions."""
+        """Whether it asks the server to change something. Access reviews, and what servers are asked, are questions."""
         if self.method in ("GET", "HEAD", "OPTIONS"):
             return False
         dry = "All" in urllib.parse.parse_qs(self.query).get("dryRun", ())
-        return not dry and not re.search(r"/selfsubject(access|rules)?reviews$|/services/[^/]+/proxy/", self.path)
+        question = r"/selfsubject(access|rules)?reviews$|/(services|pods)/[^/]+/proxy/"
+        return not dry and not re.search(question, self.path)
 
 
 def parted(requests: list[Passed]) -> list[list[Passed]]:

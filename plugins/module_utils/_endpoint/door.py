@@ -10,9 +10,9 @@ import dataclasses
 import datetime
 import functools
 import time
+import types
 import typing as t
 
-from ansible_collections.modelops.serving.plugins.module_utils import _auth
 from ansible_collections.modelops.serving.plugins.module_utils._cluster_door import ClusterDoor, Result
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint import options, preflight, rollout, smoke
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint.smoke import Endpoint
@@ -25,6 +25,10 @@ from ansible_collections.modelops.serving.plugins.module_utils._serving import b
 from ansible_collections.modelops.serving.plugins.module_utils._serving.build import Features
 from ansible_collections.modelops.serving.plugins.module_utils._serving.extras import Extras
 from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import Instance
+
+
+class UncheckedError(KubeError):
+    """Something is to be written, and the manifest has to be looked at before: the action plugin knows it by this name."""
 
 
 class Door(ClusterDoor):
@@ -43,7 +47,9 @@ class Door(ClusterDoor):
         if params["render_to"]:
             self._tell(render([], params["render_to"], check=check))
             return self.result
-        ours = rollout.everything(params["name"], params["namespace"], self._features)
+        kserve = self._kserve
+        more = kserve.KINDS if kserve.is_there(self._client, params["name"], params["namespace"]) else ()
+        ours = rollout.everything(params["name"], params["namespace"], self._features, more)
         changes = remove(self._client, ours, check=check)
         self._tell(changes)
         if params["wait"] and not check:
@@ -62,7 +68,8 @@ class Door(ClusterDoor):
         for warning in build.check(instance, extras):
             self._module.warn(warning)
         self._check_combination()
-        self.result["endpoint"] = Endpoint.of(instance).url
+        if not instance.kserve:  # which itself says where
+            self.result["endpoint"] = Endpoint.of(instance).url
         if params["render_to"]:
             self._check_manifest()
             objects = rollout.definitions(instance, extras, Features())
@@ -79,6 +86,18 @@ class Door(ClusterDoor):
             )
         if params["render_to"] and params["state"] == "restarted":
             raise InputError("Files cannot be restarted.", hint="Use state: present with render_to.")
+        if params["render_to"] and (params["kserve"] or {}).get("endpoint_secret"):
+            raise InputError(
+                "What endpoint_secret holds is known only when the server is ready.",
+                hint="Leave out endpoint_secret with render_to.",
+            )
+
+    @property
+    def _kserve(self) -> types.ModuleType:
+        """What only instances of KServe need, loaded when one is looked at."""
+        from ansible_collections.modelops.serving.plugins.module_utils._endpoint import kserve
+
+        return kserve
 
     # -- in the cluster ------------------------------------------------------------------------------------------------
 
@@ -104,6 +123,16 @@ class Door(ClusterDoor):
 
     def _objects(self, instance: Instance, extras: Extras) -> list[Object]:
         """The objects, with the time of the last restart or of this one."""
+        return self._definitions(instance, extras) + self._endpoint_secret(instance)
+
+    def _endpoint_secret(self, instance: Instance) -> list[Object]:
+        if not instance.kserve:
+            return []
+        return t.cast(
+            "list[Object]", self._kserve.endpoint_secret(self._client, instance, self._module.no_log_values.add)
+        )
+
+    def _definitions(self, instance: Instance, extras: Extras) -> list[Object]:
         objects = rollout.definitions(instance, extras, self._features)
         if self._params["state"] == "restarted":
             when: str | None = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -114,13 +143,16 @@ class Door(ClusterDoor):
         return rollout.definitions(dataclasses.replace(instance, restarted_at=when), extras, self._features)
 
     def _apply(self, instance: Instance, objects: list[Object], *, check: bool) -> list[Change]:
-        ours = rollout.everything(instance.name, instance.namespace, self._features)
+        more = self._kserve.KINDS if instance.kserve else ()
+        ours = rollout.everything(instance.name, instance.namespace, self._features, more)
         how = rollout.options(check=check, force=self._params["force_conflicts"], prune=ours)
         return apply(self._client, objects, how)
 
     def _preflight(self, instance: Instance, extras: Extras) -> None:
         self._check_manifest()
         client, params = self._client, self._params
+        if instance.kserve:
+            self._kserve.check_connection(client, instance)
         if params["check_token"]:
             self._warn(preflight.check_token(client, instance, self._module.no_log_values.add))
         if params["check_nodes"]:
@@ -128,9 +160,15 @@ class Door(ClusterDoor):
             self._warn(preflight.check_nodes(client, dataclasses.replace(instance, replicas=least)))
 
     def _check_manifest(self) -> None:
+        """The action plugin sees to that before it gives up the option.
+
+        :raises UncheckedError: it has not yet.
+        """
         if self._params["manifest"]:
-            (destination,) = _auth.destinations_data(self._module, [self._params["manifest"]])
-            self._warn(preflight.check_manifest(self._params["model"]["name"], destination))
+            raise UncheckedError(
+                "Whether the copy of the model is complete has not been checked.",
+                hint="The action plugin modelops.serving.tpu_serving does that: call the module by this name.",
+            )
 
     def _roll_out(self, instance: Instance, objects: list[Object]) -> None:
         changes: list[Change] = []
@@ -138,7 +176,11 @@ class Door(ClusterDoor):
             changes = self._apply(instance, objects, check=False)
             self._tell(changes)
             if self._params["wait"]:
-                self._see_it_serve(instance, rollout.targets(objects))
+                rolled_out = [self._kserve.rolled_out(objects)] if instance.kserve else []
+                self._see_it_serve(instance, [*rollout.targets(objects), *rolled_out])
+                # What is told only when it serves.
+                late = self._endpoint_secret(instance)
+                apply(self._client, late, rollout.options(check=False, force=self._params["force_conflicts"]))
         except KubeError as error:
             changes = changes or error.changes
             self._tell(changes)
@@ -167,9 +209,14 @@ class Door(ClusterDoor):
         if self._module.check_mode or not (self._params["wait"] and self._params["smoke_test"]):
             self._list_models(instance)
             return
-        endpoint, model = Endpoint.of(instance), instance.model.served_name or instance.model.name
+        endpoint, model = self._endpoint(instance), instance.model.served_name or instance.model.name
         self.result["models"] = smoke.list_models(self._client, endpoint)
         self.result["completion"] = smoke.complete(self._client, endpoint, model)
+
+    def _endpoint(self, instance: Instance) -> Endpoint:
+        if instance.kserve:
+            return t.cast(Endpoint, self._kserve.endpoint(self._client, instance))
+        return Endpoint.of(instance)
 
     def _go_back(self, changes: list[Change]) -> str:
         """Make everything as it was before the rollout, and say how that ended."""
@@ -183,7 +230,7 @@ class Door(ClusterDoor):
     def _list_models(self, instance: Instance) -> None:
         """The models that are served, where that is not what the result depends on."""
         try:
-            self.result["models"] = smoke.list_models(self._client, Endpoint.of(instance))
+            self.result["models"] = smoke.list_models(self._client, self._endpoint(instance))
         except KubeError as error:
             self._warn(f"Which models are served was not found out: {error}")
 
@@ -192,4 +239,6 @@ class Door(ClusterDoor):
     def _tell_state(self, workload: Object) -> int:
         """The number of servers that are ready."""
         self.result["replicas"], self.result["ready_replicas"] = rollout.replicas(workload)
+        if workload["kind"] == "InferenceService" and (url := self._kserve.url(workload)):
+            self.result["endpoint"] = url
         return int(self.result["ready_replicas"])

@@ -23,9 +23,11 @@ from ansible_collections.modelops.serving.plugins.module_utils._serving.extras i
 from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import (
     Bucket,
     Claim,
+    Connection,
     Device,
     Hub,
     Instance,
+    KServe,
     Model,
     Stream,
     Tpu,
@@ -72,6 +74,7 @@ def instance_of(params: Options) -> Instance:
         hardware=_hardware(params["accelerator"], preset),
         settings={**(preset.settings if preset else {}), **params["settings"]},
         compile_cache=_claim(params["compile_cache"]) if params["compile_cache"] else None,
+        kserve=_made(KServe, params["kserve"]),
         **given,
     )
 
@@ -137,6 +140,8 @@ def _weights(given: Options) -> Weights:
         return Stream(**given["stream"])
     if given["claim"]:
         return _claim(given["claim"])
+    if given["connection"]:
+        return Connection(**given["connection"])
     return Hub(given["revision"])
 
 

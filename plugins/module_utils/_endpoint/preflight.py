@@ -4,8 +4,8 @@
 
 """What is looked at before an instance is written: would a Pod of it find its nodes, its model and its token?
 
-What cannot be found out from here is a warning. Whether the slice is valid and the model fits is checked without I/O, by
-``_serving.build.check``; whether the kinds are served, by the apply.
+What cannot be found out from here is a warning. The copy of the model is looked at by the action plugin. Whether the slice
+is valid and the model fits is checked without I/O, by ``_serving.build.check``; whether the kinds are served, by the apply.
 """
 
 from __future__ import annotations
@@ -14,45 +14,16 @@ import typing as t
 
 from ansible_collections.modelops.serving.plugins.module_utils._hub.token import check_access
 from ansible_collections.modelops.serving.plugins.module_utils._kube import nodes
-from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client, Object
+from ansible_collections.modelops.serving.plugins.module_utils._kube.client import Client
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import InputError as KubeInputError
 from ansible_collections.modelops.serving.plugins.module_utils._mounts import SecretKey
 from ansible_collections.modelops.serving.plugins.module_utils._serving.build import engine_of
 from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import RESOURCES, Device, Instance
 from ansible_collections.modelops.serving.plugins.module_utils._tpu.capacity import scheduling
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.control import Control
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import (
-    DeadlineError,
-    IntegrityError,
-    NotFoundError,
-    TransientError,
-)
 
 #: Seconds and tries that a place may take to answer; the cluster asks it again.
 _PATIENCE: dict[str, t.Any] = {"stall_timeout": 10, "attempts": 2}
-
-
-def check_manifest(name: str, destination: Object) -> str | None:
-    """Is the copy of the model complete? A place that does not answer from here is a warning.
-
-    :param destination: as :func:`run_inspect` takes it.
-    :raises TransferError: it is not, or the place refuses to say.
-    """
-    # The engine is the largest part of the collection, and this is all that servers need of it.
-    from ansible_collections.modelops.serving.plugins.module_utils._transfer.run import run_inspect
-
-    try:
-        (found,) = run_inspect({"name": name, "destinations": [destination], "options": _PATIENCE})
-    except (TransientError, DeadlineError) as error:
-        return f"Whether the copy of {name} is complete was not checked: {error}"
-    where, status = found["url"], found["status"]
-    if status == "complete":
-        return None
-    again = "Run modelops.serving.model_sync or modelops.serving.model_sync_job for it first."
-    if status == "absent":
-        raise NotFoundError(f"There is no copy of {name} at {where}: it has no manifest.", hint=again)
-    problems = " ".join((found.get("problems") or {}).get("first") or ())
-    raise IntegrityError(f"The copy of {name} at {where} is {status}. {problems}".strip(), hint=again)
 
 
 def check_token(client: Client, instance: Instance, hide: t.Callable[[str], None]) -> str | None:

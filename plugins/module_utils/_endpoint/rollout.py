@@ -69,9 +69,12 @@ def definitions(instance: Instance, extras: Extras, features: Features) -> list[
     return prepared
 
 
-def everything(name: str, namespace: str, features: Features) -> Prune:
-    """What belongs to an instance, by its labels."""
-    kinds = tuple((features.versions.get(kind, api_version), kind) for api_version, kind in _KINDS)
+def everything(name: str, namespace: str, features: Features, more: t.Iterable[tuple[str, str]] = ()) -> Prune:
+    """What belongs to an instance, by its labels.
+
+    :param more: kinds beside those of which every instance may have objects.
+    """
+    kinds = tuple((features.versions.get(kind, api_version), kind) for api_version, kind in (*_KINDS, *more))
     return Prune(kinds, namespace, selector(name, PART_OF))
 
 
@@ -115,7 +118,7 @@ class JobsReady:
 
 def targets(objects: t.Iterable[Object]) -> list[Target]:
     """What has to become ready."""
-    kinds = {kind for _version, kind in WORKLOADS}
+    kinds = {"InferenceService", *(kind for _version, kind in WORKLOADS)}
     return [
         Target(Ref.of(obj), JobsReady() if obj["kind"] == "JobSet" else None) for obj in objects if obj["kind"] in kinds
     ]
@@ -127,6 +130,9 @@ def replicas(obj: Object) -> tuple[int, int]:
     if obj["kind"] == "JobSet":
         ready = sum(item.get("ready") or 0 for item in status.get("replicatedJobsStatus") or ())
         return sum(job.get("replicas", 1) for job in spec["replicatedJobs"]), ready
+    if obj["kind"] == "InferenceService":
+        copies = (status.get("modelStatus") or {}).get("copies") or {}
+        return spec["predictor"].get("minReplicas", 1), copies.get("totalCopies") or 0
     return spec.get("replicas", 1), status.get("readyReplicas") or 0
 
 

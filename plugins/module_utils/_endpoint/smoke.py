@@ -30,6 +30,7 @@ class Endpoint(t.NamedTuple):
     service: str
     port: int
     api: Api
+    pod: str | None = None  # asked in place of the Service
 
     @classmethod
     def of(cls, instance: Instance) -> Endpoint:
@@ -42,6 +43,14 @@ class Endpoint(t.NamedTuple):
         """Address in the cluster. Without the domain of the cluster, which differs."""
         return f"http://{self.service}.{self.namespace}.svc:{self.port}"
 
+    def ask(self, client: Client, path: str, body: dict[str, t.Any] | None = None) -> bytes:
+        """What it answers.
+
+        :raises KubeError: nobody answers.
+        """
+        kind = "Pod" if self.pod else "Service"
+        return client.ask(self.namespace, self.pod or self.service, self.port, path, body, kind=kind)
+
 
 def list_models(client: Client, endpoint: Endpoint) -> list[str] | None:
     """Names of the models that are served; None where the API has no such list.
@@ -52,7 +61,7 @@ def list_models(client: Client, endpoint: Endpoint) -> list[str] | None:
     if endpoint.api != "openai":
         return None
     path = "/v1/models"
-    answer = client.ask(*endpoint[:3], path)
+    answer = endpoint.ask(client, path)
     try:
         return [str(model["id"]) for model in json.loads(answer)["data"]]
     except (ValueError, TypeError, KeyError) as error:
@@ -72,7 +81,7 @@ def complete(client: Client, endpoint: Endpoint, model: str) -> str | None:
     openai = endpoint.api == "openai"
     path = "/v1/completions" if openai else "/generate"
     question = {"prompt": _PROMPT, "max_tokens": 1}
-    answer = client.ask(*endpoint[:3], path, {"model": model, **question} if openai else question)
+    answer = endpoint.ask(client, path, {"model": model, **question} if openai else question)
     try:
         said = json.loads(answer)
         text = _completed(said) if openai else said["response"]

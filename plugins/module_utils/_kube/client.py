@@ -255,16 +255,18 @@ class Client:
         values = (found.get("data") or {}).items()
         return {key: base64.b64decode(value).decode("utf-8", errors="replace") for key, value in values}
 
-    def ask(self, namespace: str, service: str, port: int, path: str, body: Object | None = None) -> bytes:
-        """What a Service answers to a GET, or to a POST with ``body``, through the API server's proxy.
+    def ask(
+        self, namespace: str, name: str, port: int, path: str, body: Object | None = None, *, kind: str = "Service"
+    ) -> bytes:
+        """What a Service, or a Pod, answers to a GET, or to a POST with ``body``, through the API server's proxy.
 
         Tried again on answers that are worth it, so only for what can be repeated.
 
-        :raises KubeError: the Service has nobody who answers, or the answer is no success.
+        :raises KubeError: there is nobody who answers, or the answer is no success.
         """
         method = "GET" if body is None else "POST"
-        url = f"/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy{path}"
-        return self._request(method, url, None, what=f"{method} of {path} at Service {namespace}/{service}", body=body)
+        url = f"/api/v1/namespaces/{namespace}/{kind.lower()}s/{name}:{port}/proxy{path}"
+        return self._request(method, url, None, what=f"{method} of {path} at {kind} {namespace}/{name}", body=body)
 
     def execute(
         self, namespace: str, pod: str, container: str, command: t.Sequence[str], *, timeout: float
@@ -436,7 +438,7 @@ class Client:
             ) from error
 
 
-def _received(connection: t.Any, timeout: float) -> dict[int, bytes]:
+def _received(connection: t.Any, timeout: float) -> dict[int, bytearray]:
     """All that comes until the other side closes, by channel, which is the first byte of each message.
 
     :raises OSError: it breaks off, or does not end in time.
@@ -444,7 +446,7 @@ def _received(connection: t.Any, timeout: float) -> dict[int, bytes]:
     import websocket
 
     deadline = time.monotonic() + timeout
-    channels: dict[int, bytes] = {}
+    channels: dict[int, bytearray] = {}
     opcode = None
     while opcode != websocket.ABNF.OPCODE_CLOSE:
         left = deadline - time.monotonic()
@@ -458,7 +460,7 @@ def _received(connection: t.Any, timeout: float) -> dict[int, bytes]:
         except websocket.WebSocketException as error:
             raise ConnectionError(str(error)) from error
         if opcode in (websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_TEXT) and frame.data:
-            channels[frame.data[0]] = channels.get(frame.data[0], b"") + frame.data[1:]
+            channels.setdefault(frame.data[0], bytearray()).extend(frame.data[1:])
     return channels
 
 
@@ -479,7 +481,7 @@ def _group_path(api_version: str) -> str:
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
-def _status(data: bytes) -> Object:
+def _status(data: bytes | bytearray) -> Object:
     """The Status object in the answer; proxies and load balancers answer with a page or a line of text."""
     try:
         found = json.loads(data)

@@ -38,7 +38,13 @@ def conditions(obj: Object) -> dict[str, Object]:
 
 
 def unseen(obj: Object) -> bool:
-    """Whether the object's controller has not yet seen its newest generation, so that its status is that of before."""
+    """Whether the object's controller has not yet seen its newest generation, so that its status is that of before.
+
+    That of an InferenceService is of its Deployment, and so says nothing:
+    https://github.com/kserve/kserve/blob/master/pkg/apis/serving/v1beta1/inference_service_status.go
+    """
+    if obj.get("kind") == "InferenceService":
+        return False
     observed = (obj.get("status") or {}).get("observedGeneration")
     return isinstance(observed, int) and observed < _generation(obj)
 

@@ -23,6 +23,7 @@ MAX_PODS, MAX_EVENTFUL_PODS, MAX_EVENTS, MAX_LOOKUPS = 20, 5, 20, 20
 _POD_CONTROLLERS: t.Final = ("ReplicaSet", "StatefulSet", "DaemonSet", "Job")
 # Kinds whose Pods belong to controllers of their own, found by a label: (apiVersion, kind) -> label.
 _BY_LABEL: t.Final = {
+    "InferenceService": ("serving.kserve.io/inferenceservice", (("apps/v1", "Deployment"),)),
     "LeaderWorkerSet": ("leaderworkerset.sigs.k8s.io/name", (("apps/v1", "StatefulSet"),)),
     "JobSet": ("jobset.sigs.k8s.io/jobset-name", (("batch/v1", "Job"),)),
 }

@@ -109,7 +109,9 @@ def _deployment(obj: Object) -> Verdict:
         text += f", {old} of the old ones left"
     progressing = _is(obj, "Progressing", "False")
     # https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#failed-deployment
-    if progressing and progressing.get("reason") == "ProgressDeadlineExceeded":
+    # KServe gives each of its Deployments 600 seconds, in which a large model is not even copied.
+    impatient = any(one.get("kind") == "InferenceService" for one in obj["metadata"].get("ownerReferences") or ())
+    if progressing and progressing.get("reason") == "ProgressDeadlineExceeded" and not impatient:
         since = str(progressing.get("lastUpdateTime") or progressing.get("lastTransitionTime") or "")
         return Verdict("failed", f"{_told(progressing)} ({text})", since=since)
     failure = _is(obj, "ReplicaFailure") or progressing
@@ -296,6 +298,30 @@ def _route(obj: Object) -> Verdict:
     return _ready(state) if accepted == len(parents) else _waiting(state)
 
 
+def _inference_service(obj: Object) -> Verdict:
+    """serving.kserve.io/v1beta1, beside its conditions ``status.modelStatus``.
+
+    A model that failed to load is tried again: whether that is for good, its Pods say.
+    https://github.com/kserve/kserve/blob/master/pkg/apis/serving/v1beta1/inference_service_status.go
+    """
+    model = _status(obj).get("modelStatus") or {}
+    state, info = model.get("transitionStatus"), model.get("lastFailureInfo") or {}
+    if state == "InvalidSpec":
+        return Verdict("failed", f"InvalidSpec: {_told(info)}", lasting=False)
+    ready = _is(obj, "Ready")
+    if ready and state in (None, "", "UpToDate"):
+        return _ready("Ready", lasting=False)
+    wrong = [
+        f"{name} is {item.get('status')}: {_told(item)}".removesuffix(": ")
+        for name, item in conditions(obj).items()
+        if name != "Stopped" and item.get("status") != "True"
+    ]
+    if _is(obj, "Stopped"):
+        wrong.append("Stopped (annotation serving.kserve.io/stop)")
+    failed = [f"{state}: {_told(info)}".removesuffix(": ")] if state == "BlockedByFailedLoad" else []
+    return _waiting("; ".join([*failed, *wrong]) or str(state or "not seen by KServe yet"))
+
+
 def _by_conditions(obj: Object) -> Verdict:
     """Any other kind: Stalled and Failed say it has failed, the first that it has of Ready and its like how far it is.
 
@@ -331,4 +357,5 @@ _KINDS: t.Final[dict[tuple[str, str], t.Callable[[Object], Verdict]]] = {
     ("gateway.networking.k8s.io", "HTTPRoute"): _route,
     ("jobset.x-k8s.io", "JobSet"): _job_set,
     ("leaderworkerset.x-k8s.io", "LeaderWorkerSet"): _leader_worker_set,
+    ("serving.kserve.io", "InferenceService"): _inference_service,
 }

@@ -33,6 +33,7 @@ class Need:
     :param selector: labels of the nodes.
     :param hint: where nodes come from.
     :param together: how many of the Pods share a slice, whose nodes are those of one node pool.
+    :param without: a label that the nodes must not have.
     """
 
     name: str
@@ -42,11 +43,18 @@ class Need:
     selector: t.Mapping[str, str]
     hint: str = "Create a node pool (modelops.serving.tpu_slice_info has its settings)"
     together: int = 1
+    without: str = ""
 
     @property
     def labels(self) -> str:
         """The selector, as text to go on with."""
-        return "".join(f", {name}={value}" for name, value in sorted(self.selector.items()))
+        told = [f"{name}={value}" for name, value in sorted(self.selector.items())]
+        return "".join(f", {text}" for text in [*told, *([f"without {self.without}"] if self.without else [])])
+
+    def fits(self, node: Object) -> bool:
+        """Whether the Pods may run there, be there room or not."""
+        labels = _labels(node)
+        return self.selector.items() <= labels.items() and (not self.without or self.without not in labels)
 
 
 def check_nodes(client: Client, need: Need) -> str | None:
@@ -59,7 +67,7 @@ def check_nodes(client: Client, need: Need) -> str | None:
     except ApiError as error:
         return f"Whether there are nodes was not checked: {error}"
     each = quantity(need.each) or decimal.Decimal(1)
-    selected = [node for node in nodes if need.selector.items() <= _labels(node).items()]
+    selected = [node for node in nodes if need.fits(node)]
     has = [_has(node, need.resource) for node in selected]
     pools: collections.Counter[str] = collections.Counter()
     for node, amount in zip(selected, has, strict=True):
@@ -121,4 +129,5 @@ def _most(has: t.Collection[decimal.Decimal], resource: str) -> str:
     most = max(has, default=decimal.Decimal(0))
     if not most:
         return "No ready node has these labels."
-    return f"The largest of these nodes has {most / 10**9:.1f}G of {resource} for Pods."
+    amount = f"{most / 10**9:.1f}G" if resource == "memory" else f"{most:f}"
+    return f"The largest of these nodes has {amount} of {resource} for Pods."

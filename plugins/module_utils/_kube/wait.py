@@ -11,12 +11,13 @@ import time
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from . import diagnose
 from .client import Client, Object, Ref
 from .conditions import Condition, Expectation, JsonPath, conditions, unseen
-from .diagnose import Evidence, Finding
 from .errors import ApiError, InputError, UnavailableError, WaitError
 from .kinds import Verdict, assess, deletion
+
+if t.TYPE_CHECKING:
+    from .diagnose import Evidence, Finding
 
 __all__ = ["Condition", "JsonPath", "Target", "Verdict", "Waiter", "assess", "judge"]
 
@@ -246,6 +247,9 @@ class _Run:
 
     def _look_around(self, one: _Watched) -> None:
         """Find out what is wrong. A failed Job takes Pods and logs with it, so that those seen before are kept."""
+        # Compiled on each run, so only where something is to be explained; with what it needs it is half of this package.
+        from . import diagnose
+
         before = [finding for finding in one.findings if finding.log]
         try:
             one.evidence = diagnose.collect(self._waiter.client, one.target.ref, one.last)
@@ -319,6 +323,8 @@ class _Run:
 
 def _story(found: list[Finding], evidence: list[Evidence]) -> list[str]:
     """Causes with next steps, Events, ends of logs, line by line."""
+    from . import diagnose  # as above
+
     lines = []
     for finding in found:
         lines.append(f"{finding.reason}: {finding.ref}: {finding.message}")

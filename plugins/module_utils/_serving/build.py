@@ -31,7 +31,13 @@ from ansible_collections.modelops.serving.plugins.module_utils._serving.engines.
 from ansible_collections.modelops.serving.plugins.module_utils._serving.engines.saxml import Saxml
 from ansible_collections.modelops.serving.plugins.module_utils._serving.engines.vllm import Vllm
 from ansible_collections.modelops.serving.plugins.module_utils._serving.extras import Extras
-from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import Device, Instance, Object, Tpu
+from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import (
+    Connection,
+    Device,
+    Instance,
+    Object,
+    Tpu,
+)
 from ansible_collections.modelops.serving.plugins.module_utils._tpu.capacity import scheduling
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import InputError
 
@@ -79,6 +85,15 @@ def check(instance: Instance, wanted: Extras | None = None) -> tuple[str, ...]:
     engine = engine_of(instance)
     warnings = (*instances.check(instance), *engine.check(instance))
     extras.check(instance, engine, wanted or Extras())
+    if instance.kserve:
+        from ansible_collections.modelops.serving.plugins.module_utils._serving import kserve  # few need it
+
+        kserve.check(instance, engine.workloads(instance)[0], wanted or Extras())
+    elif isinstance(instance.model.weights, Connection):
+        raise InputError(
+            f"{instance.name} is not served by KServe, which is what fetches models of data connections.",
+            hint="Give kserve, or the same place as stream.",
+        )
     return warnings
 
 
@@ -103,6 +118,9 @@ def objects(instance: Instance, wanted: Extras | None = None, features: Features
     main = workloads[0]
     found = [_service_account(instance)] if instance.service_account is None else []
     for workload in workloads:
+        if instance.kserve:
+            found += _of_kserve(instance, workload)
+            continue
         made = _CONTROLLERS[workload.controller](instance, workload)
         if workload is main and wanted.autoscaling:
             del made["spec"]["replicas"]  # is the autoscaler's
@@ -117,6 +135,14 @@ def objects(instance: Instance, wanted: Extras | None = None, features: Features
 
 
 # -- objects -----------------------------------------------------------------------------------------------------------
+
+
+def _of_kserve(instance: Instance, workload: Workload) -> list[Object]:
+    """What KServe makes a Deployment and a Service of, and the budget that it does not make."""
+    from ansible_collections.modelops.serving.plugins.module_utils._serving import kserve  # few need it
+
+    template = _template(instance, workload, workload.containers)
+    return [*kserve.objects(instance, template, _pace(instance)), _budget(instance, workload)]
 
 
 def _object(api_version: str, kind: str, name: str, instance: Instance, **content: t.Any) -> Object:

@@ -76,7 +76,18 @@ class Hub:
     revision: str | None = None
 
 
-Weights: t.TypeAlias = "Bucket | Stream | Claim | Hub"
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """A data connection of OpenShift AI, by the name of its Secret, and the model's folder in its bucket.
+
+    KServe copies the folder into the Pod before the server starts.
+    """
+
+    secret: str
+    path: str
+
+
+Weights: t.TypeAlias = "Bucket | Stream | Claim | Hub | Connection"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +135,25 @@ class Device:
     tolerations: tuple[Object, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class KServe:
+    """What is particular to an instance that KServe makes the Pods of, as OpenShift AI has it.
+
+    :param auth: ``proxy`` is the sidecar of OpenShift AI that asks for a token, ``authorino`` an AuthConfig for a Gateway
+        that asks Authorino, and with ``none`` everybody is served.
+    :param exposed: whether OpenShift AI makes a Route.
+    :param token: whether there is a Secret with a token that may ask this instance. It does not expire.
+    :param endpoint_secret: name of a Secret with address, model and token, for workbenches.
+    :param connection_type: what the dashboard of OpenShift AI shows that Secret as.
+    """
+
+    auth: str = "proxy"
+    exposed: bool = False
+    token: bool = False
+    endpoint_secret: str | None = None
+    connection_type: str | None = None
+
+
 #: Extended resource by kind of device, as the device plugins of NVIDIA and AWS name them.
 RESOURCES = {"gpu": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"}
 
@@ -141,6 +171,7 @@ class Instance:
     :param startup_timeout: seconds from the start of the container until it serves: loading, compiling.
     :param termination_grace_period: seconds that running requests are given.
     :param restarted_at: a time; another one replaces all Pods.
+    :param kserve: given when an InferenceService takes the place of Deployment and Service.
     """
 
     name: str
@@ -166,6 +197,7 @@ class Instance:
     startup_timeout: int = 3600
     termination_grace_period: int = 120
     restarted_at: str | None = None
+    kserve: KServe | None = None
 
 
 def check(instance: Instance) -> tuple[str, ...]:

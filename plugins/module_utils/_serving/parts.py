@@ -14,6 +14,8 @@ from ansible_collections.modelops.serving.plugins.module_utils._serving.instance
 
 MODELS = "/models"
 CACHE = "/cache"
+#: Where KServe puts a model. https://github.com/kserve/kserve/blob/master/pkg/constants/constants.go
+CONNECTED = "/mnt/models"
 #: How many files are read at once before the server starts, as Google's accelerated-platforms repository does.
 _READERS = 15
 #: Where the driver of Cloud Storage FUSE keeps files; in memory, since nodes with TPUs have more of it than disk.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Saxml: a cell of an admin server, model servers and a server that makes gRPC of HTTP.
+"""Saxml: a cell of an admin server, model servers and a server that makes gRPC of HTTP (:mod:`saxml_proxy`).
 
 The manifests are those of https://github.com/GoogleCloudPlatform/kubernetes-engine-samples (``llm-serving-gemma/saxml`` on
 one host, ``llm-multihost-tpus-saxml`` on several), images and rules of names those of https://github.com/google/saxml.
@@ -12,6 +12,8 @@ is published to it later.
 
 from __future__ import annotations
 
+import inspect
+import posixpath
 import re
 import typing as t
 
@@ -50,6 +52,7 @@ _CELL = re.compile(r"/sax/[a-z]+[a-z0-9-_]*")
 
 SETTINGS = {
     "admin_image": Setting(str),
+    "api_key_secret": Setting(str),  # a Secret of which clients of the HTTP server have to send the key api_key
     "bucket": Setting(str),  # that the cell keeps its state in; without it that of the weights
     "cell": Setting(str),
     "cpu_node_selector": Setting(dict),  # and cpu_tolerations: of the Pods without chips
@@ -60,6 +63,8 @@ SETTINGS = {
     "util": Setting(bool),
     "util_image": Setting(str),
 }
+
+_KEY_FILE = "/var/run/secrets/modelops.serving/proxy/api_key"
 
 # A name of a Pod of a JobSet: JobSet, job, its number, the Pod's, and five characters at random.
 _LONGEST_POD = 63
@@ -109,10 +114,20 @@ class Saxml(Legacy):
         return (*found, self._util(instance)) if instance.settings.get("util") else found
 
     def _http(self, instance: Instance) -> Workload:
+        """A program of this collection, in the image for the sake of Saxml's client: what else is in there has other forms
+        of requests, knows no options, and asks nobody for a key."""
+        # http.server takes its time to be imported, which no other engine has to pay.
+        from ansible_collections.modelops.serving.plugins.module_utils._serving.engines import saxml_proxy
+
+        key = _key(instance)
         container = _beside(
             instance,
             "sax-http",
             self.beside(instance, "http_image"),
+            # Not in a ConfigMap: a Pod whose program has changed has to be another Pod.
+            command=("python3", "-c", inspect.getsource(saxml_proxy)),
+            args=(f"--port={HTTP.number}", *key.args),
+            volumeMounts=key.mounts,
             env=parts.env(SAX_ROOT=root(instance)),
             ports=container_ports((HTTP,)),
             readinessProbe=http_probe("/", HTTP, period=5, failures=3),
@@ -120,7 +135,7 @@ class Saxml(Legacy):
             lifecycle={"preStop": {"exec": {"command": ["sleep", str(DRAIN)]}}},
             resources={"requests": {"cpu": "2", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},
         )
-        return _without_chips(instance, instance.name, container, "http", HTTP)
+        return _without_chips(instance, instance.name, container, "http", HTTP, volumes=key.volumes)
 
     def _admin(self, instance: Instance) -> Workload:
         """Its image makes the places of its state of the bucket by itself. Public manifests have it privileged; a program
@@ -250,19 +265,35 @@ def _beside(instance: Instance, name: str, image: str, **more: t.Any) -> Object:
         "name": name,
         "image": image,
         "imagePullPolicy": instance.image_pull_policy,
-        **{field: list(value) if isinstance(value, tuple) else value for field, value in more.items()},
+        **{field: list(value) if isinstance(value, tuple) else value for field, value in more.items() if value},
         "securityContext": {"allowPrivilegeEscalation": False},
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
 
 
-def _without_chips(instance: Instance, name: str, container: Object, component: str, *ports: Port) -> Workload:
+def _key(instance: Instance) -> parts.Part:
+    """The key that clients have to send, where they have to. It is read from a file on each request."""
+    secret = instance.settings.get("api_key_secret")
+    if not secret:
+        return parts.Part()
+    directory, name = posixpath.split(_KEY_FILE)
+    items = [{"key": name, "path": name}]
+    return parts.Part(
+        args=(f"--key-file={_KEY_FILE}",),
+        mounts=({"name": "api-key", "mountPath": directory, "readOnly": True},),
+        volumes=({"name": "api-key", "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}},),
+    )
+
+
+def _without_chips(
+    instance: Instance, name: str, container: Object, component: str, *ports: Port, volumes: tuple[Object, ...] = ()
+) -> Workload:
     places = {
         "nodeSelector": instance.settings.get("cpu_node_selector"),
         "tolerations": instance.settings.get("cpu_tolerations"),
     }
     placement = {field: value for field, value in places.items() if value}
-    return Workload(name, (container,), component, ports=ports, on_devices=False, placement=placement)
+    return Workload(name, (container,), component, volumes=volumes, ports=ports, on_devices=False, placement=placement)
 
 
 def _tcp_probe(probe: Object) -> Object:

@@ -31,6 +31,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._serving.engine i
 from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import (
     Bucket,
     Claim,
+    Connection,
     Device,
     Hub,
     Instance,
@@ -279,6 +280,8 @@ def _weights(instance: Instance, image: str) -> Part:
     if isinstance(weights, Claim):
         path = posixpath.join(parts.MODELS, weights.path.strip("/"))
         return Part(args=(f"--model={path}", *served)) + parts.claim(weights)
+    if isinstance(weights, Connection):
+        return Part(args=(f"--model={parts.CONNECTED}", *served))
     if isinstance(weights, Stream):
         return Part(args=(f"--model={weights.url}", *served, "--load-format=runai_streamer"), env=_store(weights))
     return Part(args=(f"--model={model.name}", *served, *_revision(weights)))

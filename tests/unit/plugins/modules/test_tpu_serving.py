@@ -15,8 +15,6 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.modelops.serving.plugins.module_utils import _cluster_door
 from ansible_collections.modelops.serving.plugins.module_utils._hub import token as hub_token
-from ansible_collections.modelops.serving.plugins.module_utils._transfer import run as engine
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import AccessError, IntegrityError
 from ansible_collections.modelops.serving.plugins.modules import tpu_serving
 from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._kube.fakes import Answer, FakeApi, refuse
 
@@ -296,22 +294,16 @@ def test_nodes_are_counted_before_anything_is_written(run, api):
 
 
 def test_the_model_and_its_token_are_checked_before_anything_is_written(run, api, monkeypatch):
-    trouble = {"manifest": IntegrityError("partial."), "hub": AccessError("gated.")}
+    def fails(*_args, **_named):
+        raise hub_token.InputError("The Hub quotes canary-token.")
 
-    def fails(kind):
-        def call(*_args, **_named):
-            raise trouble[kind]
-
-        return call
-
-    monkeypatch.setattr(engine, "run_inspect", fails("manifest"))
-    monkeypatch.setattr(hub_token, "look_up", fails("hub"))
+    monkeypatch.setattr(hub_token, "look_up", fails)
+    # Which tells the action plugin to look at the manifest.
     result = run({**PLAIN, "manifest": {"type": "local", "path": "/models"}})
-    assert (result["error"]["kind"], api.writes) == ("IntegrityError", [])
+    assert (result["error"]["kind"], api.writes) == ("UncheckedError", [])
     path = "/api/v1/namespaces/ns/secrets/hub"
     data = {"token": base64.b64encode(b"canary-token").decode()}
     api.objects[path] = {"metadata": {"name": "hub"}, "data": data}
-    trouble["hub"] = hub_token.InputError("The Hub quotes canary-token.")
     result = run({**PLAIN, "token_secret": {"name": "hub"}})
     assert (result["error"]["kind"], api.writes) == ("InputError", [])
     assert "canary" not in json.dumps(result)

@@ -15,11 +15,8 @@ from ansible_collections.modelops.serving.plugins.module_utils._kube.errors impo
 from ansible_collections.modelops.serving.plugins.module_utils._mounts import ProviderClass, SecretKey
 from ansible_collections.modelops.serving.plugins.module_utils._serving.instance import Device
 from ansible_collections.modelops.serving.plugins.module_utils._tpu.capacity import Capacity
-from ansible_collections.modelops.serving.plugins.module_utils._transfer import run as engine
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import (
     AccessError,
-    IntegrityError,
-    NotFoundError,
     TransientError,
 )
 from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._kube.fakes import FakeApi, refuse
@@ -117,34 +114,6 @@ def test_an_autoscaler_makes_nodes(api):
 def test_who_may_not_see_nodes_is_warned(api):
     api.rules.append(lambda asked: refuse(403, "no", "Forbidden") if asked.path == "/api/v1/nodes" else None)
     assert "Whether there are nodes was not checked" in preflight.check_nodes(api.client(), instance())
-
-
-# -- manifest ----------------------------------------------------------------------------------------------------------
-
-
-def test_there_is_no_copy(tmp_path):
-    with pytest.raises(NotFoundError, match=r"no copy of org/model at .*no manifest") as error:
-        preflight.check_manifest("org/model", {"type": "local", "path": str(tmp_path)})
-    assert "model_sync" in error.value.hint
-
-
-@pytest.mark.parametrize("status", ["partial", "corrupt"])
-def test_a_copy_that_is_not_whole(monkeypatch, status):
-    found = {"url": "s3://b/m/", "status": status, "problems": {"count": 1, "first": ["a is missing."]}}
-    monkeypatch.setattr(engine, "run_inspect", lambda _request: [found])
-    with pytest.raises(IntegrityError, match=f"The copy of m at s3://b/m/ is {status}. a is missing."):
-        preflight.check_manifest("m", {"bucket": "b"})
-
-
-def test_a_whole_copy_and_one_that_cannot_be_looked_at(monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        engine, "run_inspect", lambda request: asked.append(request) or [{"url": "u", "status": "complete"}]
-    )
-    assert preflight.check_manifest("m", {"bucket": "b"}) is None
-    assert (asked[0]["name"], asked[0]["destinations"]) == ("m", [{"bucket": "b"}])
-    monkeypatch.setattr(engine, "run_inspect", away)
-    assert preflight.check_manifest("m", {"bucket": "b"}).endswith("was not checked: no answer.")
 
 
 # -- token -------------------------------------------------------------------------------------------------------------

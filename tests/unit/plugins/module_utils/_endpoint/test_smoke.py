@@ -25,7 +25,7 @@ class Server(FakeApi):
 
 
 def test_address():
-    assert VLLM == ("serving", "gemma", 8000, "openai")
+    assert VLLM == ("serving", "gemma", 8000, "openai", None)
     assert VLLM.url == "http://gemma.serving.svc:8000"
 
 

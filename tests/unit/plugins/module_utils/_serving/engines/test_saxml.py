@@ -80,6 +80,29 @@ def test_only_http_is_reached_and_only_from_within(hardware):
     assert spec["selector"].items() <= templates(saxml(hardware=hardware))["http"]["metadata"]["labels"].items()
 
 
+def test_the_program_of_the_http_server():
+    found = containers(saxml())["http"]
+    python, option, program = found["command"]
+    assert (python, option, found["args"]) == ("python3", "-c", ["--port=8888"])
+    compile(program, "program", "exec")
+    # Nothing that Kubernetes would take for a variable, and nothing that only this collection has.
+    assert "$(" not in program and "import ansible" not in program and "from ansible" not in program
+    assert "volumeMounts" not in found
+
+
+def test_a_key_is_a_file_of_the_http_server_alone():
+    found = templates(saxml(settings={"api_key_secret": "keys"}))
+    assert [component for component, template in found.items() if "volumes" in template["spec"]] == ["http"]
+    spec = found["http"]["spec"]
+    (container,) = spec["containers"]
+    (mount,), (volume,) = container["volumeMounts"], spec["volumes"]
+    assert volume["secret"]["secretName"] == "keys" and volume["secret"]["defaultMode"] == 0o440
+    (item,) = volume["secret"]["items"]
+    assert item["key"] == "api_key"
+    assert container["args"][1:] == [f"--key-file={mount['mountPath']}/{item['path']}"]
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+
+
 @pytest.mark.parametrize("hardware", [ONE, FOUR])
 def test_only_model_servers_are_privileged_and_have_devices(hardware):
     made = saxml(hardware=hardware, settings={"util": True})
