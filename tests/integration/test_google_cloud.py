@@ -328,3 +328,205 @@ def test_modules_of_google_cloud_reach_it_through_the_proxy(google, call, playbo
     # other hosts are not reached
     with pytest.raises(requests.exceptions.ProxyError, match="403"):
         requests.get("https://example.com", proxies={"https": google.url}, timeout=10)
+
+
+COMPUTE = "compute/compute/v1/projects/demo-project"
+US = f"{COMPUTE}/regions/us-central1"
+GKE = "container/v1/projects/demo-project/locations/us-central1"
+
+
+@pytest.fixture
+def do(google, call):
+    """Like ``call``, for what starts an operation: returns it when it is done."""
+
+    def carry_out(method: str, path: str, body: object = None) -> dict:
+        started = call(method, path, body)
+        assert started["status"] == "RUNNING"
+        api = path.partition("/")[0]
+        found = call("GET", api + started["selfLink"].partition(".googleapis.com")[2])
+        assert found["status"] == "DONE"
+        return found
+
+    return carry_out
+
+
+def test_networks(google, call, do):
+    do("POST", f"{COMPUTE}/global/networks", {"name": "vpc", "autoCreateSubnetworks": False})
+    call("POST", f"{COMPUTE}/global/networks", {"name": "vpc"}, status=409)
+    nodes = {
+        "name": "nodes",
+        "network": "global/networks/vpc",
+        "ipCidrRange": "10.129.0.0/20",
+        "secondaryIpRanges": [{"rangeName": "pods", "ipCidrRange": "192.168.64.0/20"}],
+    }
+    do("POST", f"{US}/subnetworks", nodes)
+    for fields, told in (
+        ({"ipCidrRange": "10.129.8.0/24"}, "conflicts with existing range 10.129.0.0/20"),
+        ({"ipCidrRange": "10.0.0.0/20", "secondaryIpRanges": nodes["secondaryIpRanges"]}, "192.168.64.0/20"),
+        ({"ipCidrRange": "10.0.0.1/20"}, "Must be a CIDR"),
+        ({"name": "Nodes"}, "resource.name"),
+    ):
+        error = call("POST", f"{US}/subnetworks", {**nodes, "name": "others", **fields}, status=400)
+        assert told in error["message"]
+    call("POST", f"{US}/subnetworks", {**nodes, "name": "x", "network": "global/networks/none"}, status=404)
+    assert "Unknown region" in call("GET", f"{COMPUTE}/regions/us-nowhere/subnetworks", status=400)["message"]
+    found = call("GET", f"{US}/subnetworks/nodes")
+    ranges = [*nodes["secondaryIpRanges"], {"rangeName": "services", "ipCidrRange": "192.168.80.0/20"}]
+    call("PATCH", f"{US}/subnetworks/nodes", {"secondaryIpRanges": ranges, "fingerprint": "MDAwMA=="}, status=412)
+    do("PATCH", f"{US}/subnetworks/nodes", {"secondaryIpRanges": ranges, "fingerprint": found["fingerprint"]})
+    do("POST", f"{US}/subnetworks/nodes/expandIpCidrRange", {"ipCidrRange": "10.129.0.0/18"})
+    changed = call("GET", f"{US}/subnetworks/nodes")
+    assert changed["ipCidrRange"] == "10.129.0.0/18" and changed["fingerprint"] != found["fingerprint"]
+    assert changed["secondaryIpRanges"] == ranges and changed["stackType"] == "IPV4_ONLY"
+
+    do("POST", f"{US}/routers", {"name": "router", "network": "global/networks/vpc"})
+    nat = {"name": "nat", "natIpAllocateOption": "AUTO_ONLY"}
+    call("PATCH", f"{US}/routers/router", {"nats": [nat]}, status=400)
+    nat["sourceSubnetworkIpRangesToNat"] = "ALL_SUBNETWORKS_ALL_IP_RANGES"
+    do("PATCH", f"{US}/routers/router", {"nats": [nat]})
+    assert call("GET", f"{US}/routers/router")["nats"][0]["type"] == "PUBLIC"
+
+    wanted = {"name": "c", "initialNodeCount": 1, "network": "vpc", "subnetwork": "nodes"}
+    for field, name in (("clusterSecondaryRangeName", "none"), ("servicesSecondaryRangeName", "none")):
+        policy = {"ipAllocationPolicy": {field: name}}
+        call("POST", f"{GKE}/clusters", {"cluster": {**wanted, **policy}}, status=400)
+    do("POST", f"{GKE}/clusters", {"cluster": {**wanted, "ipAllocationPolicy": {"clusterSecondaryRangeName": "pods"}}})
+    fingerprint = changed["fingerprint"]
+    call("PATCH", f"{US}/subnetworks/nodes", {"secondaryIpRanges": [], "fingerprint": fingerprint}, status=400)
+    for path in (f"{US}/subnetworks/nodes", f"{COMPUTE}/global/networks/vpc"):
+        assert "already being used by" in call("DELETE", path, status=400)["message"]
+    for path in (
+        f"{GKE}/clusters/c",
+        f"{US}/routers/router",
+        f"{US}/subnetworks/nodes",
+        f"{COMPUTE}/global/networks/vpc",
+    ):
+        do("DELETE", path)
+        call("GET", path, status=404)
+
+
+def slice_pool(name: str, **fields: object) -> dict:
+    """The request for a node pool that is a slice of 16 chips on 4 hosts."""
+    pool = {
+        "name": name,
+        "initialNodeCount": 4,
+        "locations": ["us-central1-a"],
+        "config": {"machineType": "ct5lp-hightpu-4t"},
+        "placementPolicy": {"type": "COMPACT", "tpuTopology": "4x4"},
+    }
+    return {"nodePool": {**pool, **fields}}
+
+
+def test_clusters_and_node_pools(google, call, do):
+    cluster, pools = f"{GKE}/clusters/c", f"{GKE}/clusters/c/nodePools"
+    call("POST", f"{GKE}/clusters", {"cluster": {"name": "c", "initialNodeCount": 1, "status": "ERROR"}})
+    busy = call("POST", pools, slice_pool("p"), status=400)
+    assert (busy["status"], busy["details"][0]["reason"]) == ("FAILED_PRECONDITION", "CLUSTER_ALREADY_HAS_OPERATION")
+    assert call("GET", cluster)["status"] == "PROVISIONING" and "endpoint" not in call("GET", cluster)
+    (operation,) = call("GET", f"{GKE}/operations")["operations"]  # which is a look at it
+    assert call("GET", f"{GKE}/operations/{operation['name']}")["operationType"] == "CREATE_CLUSTER"
+    found = call("GET", cluster)
+    assert (found["status"], found["currentNodeCount"], found["autopilot"]) == ("RUNNING", 3, {})
+    # Node pools are made side by side, and nothing is done to the cluster meanwhile.
+    google.slow_operations("CREATE_NODE_POOL", looks=2)
+    for name in ("p", "q"):
+        call("POST", pools, slice_pool(name))
+    call("PUT", cluster, {"update": {"desiredReleaseChannel": {"channel": "RAPID"}}}, status=400)
+    call("DELETE", f"{pools}/p", status=400)
+    google.finish_operations()
+    pool = call("GET", f"{pools}/p")
+    assert pool["config"]["taints"][0]["key"] == "google.com/tpu" and pool["management"]["autoRepair"]
+    group = pool["instanceGroupUrls"][0].partition("/v1/")[2]
+    assert call("GET", f"compute/compute/v1/{group}")["targetSize"] == 4
+    # What does not fit is refused at once, or by Compute Engine later; then the pool stays, and has to be deleted.
+    two = {"update": {"desiredReleaseChannel": {"channel": "RAPID"}, "desiredShieldedNodes": {"enabled": True}}}
+    call("PUT", cluster, two, status=400)
+    for fields in (
+        {"initialNodeCount": 3},
+        {"placementPolicy": {"tpuTopology": "4x4x4"}},
+        {"locations": ["us-central1-a", "us-central1-b"]},
+        {"config": {"machineType": "ct9-hightpu-4t"}},
+        {"autoscaling": {"enabled": True, "maxNodeCount": 8}},
+        {"queuedProvisioning": {"enabled": True}},
+    ):
+        call("POST", pools, slice_pool("r", **fields), status=400)
+    google.set_quota("us-central1", "TPU_LITE_PODSLICE_V5", 32)
+    call("POST", pools, slice_pool("r"))
+    google.finish_operations()
+    pool = call("GET", f"{pools}/r")
+    assert (pool["status"], pool["conditions"][0]["code"]) == ("ERROR", "GCE_QUOTA_EXCEEDED")
+    quotas = {quota["metric"]: (quota["limit"], quota["usage"]) for quota in call("GET", US)["quotas"]}
+    assert quotas["TPU_LITE_PODSLICE_V5"] == (32, 32)
+    assert do("DELETE", f"{pools}/r")["operationType"] == "DELETE_NODE_POOL"
+    assert "error" in do("POST", f"{pools}/p:setSize", {"nodeCount": 2})
+    do("POST", f"{pools}/p:setSize", {"nodeCount": 0})
+    pool = call("GET", f"{pools}/p")
+    assert "initialNodeCount" not in pool  # 0 is not shown
+    # Updates of a node pool replace labels and taints; those of Google stay.
+    changed = {"labels": {"labels": {"a": "b"}}, "taints": {"taints": []}, "etag": pool["etag"]}
+    do("PUT", f"{pools}/p", changed)
+    call("PUT", f"{pools}/p", changed, status=409)
+    config = call("GET", f"{pools}/p")["config"]
+    assert config["labels"] == {"a": "b"} and len(config["taints"]) == 1
+    do("PUT", cluster, {"update": {"desiredAddonsConfig": {"gcsFuseCsiDriverConfig": {"enabled": True}}}})
+    addons = call("GET", cluster)["addonsConfig"]
+    assert addons["gcsFuseCsiDriverConfig"]["enabled"] and addons["gcePersistentDiskCsiDriverConfig"]["enabled"]
+    labels = {"resourceLabels": {"team": "a"}, "labelFingerprint": call("GET", cluster)["labelFingerprint"]}
+    do("POST", f"{cluster}:setResourceLabels", labels)
+    call("POST", f"{cluster}:setResourceLabels", labels, status=400)  # the fingerprint is another one now
+    do("DELETE", cluster)
+    assert google.get(f"compute/compute/v1/{group}") is None
+
+
+def test_what_tests_can_switch_on(google, call):
+    repositories = "artifactregistry/v1/projects/demo-project/locations/us-east1/repositories"
+
+    def create(name, *, status=200):
+        return call("POST", f"{repositories}?repositoryId={name}", {"format": "DOCKER"}, status=status)
+
+    google.slow_operations("create .*/repositories/a$", looks=2)
+    google.fail_operations("create .*/repositories/b$", code="RESOURCE_EXHAUSTED", message="Full.", times=1)
+    started = create("a")
+    assert "done" not in started and "done" not in call("GET", f"artifactregistry/v1/{started['name']}")
+    call("GET", f"{repositories}/a", status=404)
+    assert call("GET", f"artifactregistry/v1/{started['name']}")["done"] and call("GET", f"{repositories}/a")
+    assert create("b")["error"] == {"code": 8, "message": "Full."}
+    assert create("b")["response"]["format"] == "DOCKER"
+
+    google.lag(r"/repositories/c$", reads=2)
+    create("c")
+    for status in (404, 404, 200):
+        call("GET", f"{repositories}/c", status=status)
+
+    # A quota that Compute Engine does not tell of its regions.
+    google.set_quota("us-east5", "TPUS_PER_TPU_FAMILY/CT6E", 0)
+    services = "serviceusage/v1beta1/projects/demo-project/services/compute.googleapis.com"
+    metric = call("GET", f"{services}/consumerQuotaMetrics/compute.googleapis.com%2Ftpus_per_tpu_family")
+    buckets = metric["consumerQuotaLimits"][0]["quotaBuckets"]
+    limits = {bucket.get("dimensions", {}).get("region"): bucket["effectiveLimit"] for bucket in buckets}
+    assert (limits["us-east5"], limits["us-east1"], limits[None]) == ("0", "256", "0")
+    assert not any("FAMILY" in quota["metric"] for quota in call("GET", f"{COMPUTE}/regions/us-east5")["quotas"])
+
+    google.require_services = True
+    refused = call("GET", f"{repositories}/a", status=403)
+    assert refused["details"][0]["reason"] == "SERVICE_DISABLED"
+    service = "serviceusage/v1/projects/demo-project/services/artifactregistry.googleapis.com"
+    call("POST", f"{service}:enable", {})
+    call("GET", f"{repositories}/a")
+
+    google.deny("artifactregistry.repositories.create", "container.clusters.update")
+    assert "artifactregistry.repositories.create" in create("d", status=403)["message"]
+    call("POST", f"{service.replace('artifactregistry', 'container')}:enable", {})
+    call("POST", f"{GKE}/clusters/c/nodePools", slice_pool("p"), status=403)
+    wanted = ["container.clusters.update", "container.clusters.get"]
+    project = "cloudresourcemanager/v3/projects/demo-project"
+    assert call("POST", f"{project}:testIamPermissions", {"permissions": wanted}) == {"permissions": wanted[1:]}
+
+    google.put("storage/storage/v1/b/taken", {"name": "taken", "projectNumber": "1"})
+    google.put("storage/storage/v1/b/full", {"name": "full"})
+    google.put("storage/storage/v1/b/full/o/config.json", {"name": "config.json", "size": "3"})
+    assert "not empty" in call("DELETE", "storage/storage/v1/b/full", status=409)["message"]
+    assert call("GET", "storage/storage/v1/b/full/o")["items"][0]["size"] == "3"
+    call("GET", "storage/storage/v1/b/taken", status=403)
+    told = call("POST", "storage/storage/v1/b?project=demo-project", {"name": "taken"}, status=409)["message"]
+    assert "not available" in told

@@ -78,7 +78,7 @@ class GoogleClient:
         path: str,
         *,
         what: str,
-        query: t.Mapping[str, str] | None = None,
+        query: t.Mapping[str, str | t.Sequence[str]] | None = None,
         body: t.Mapping[str, t.Any] | None = None,
         headers: t.Mapping[str, str] | None = None,
         once: bool = False,
@@ -86,6 +86,7 @@ class GoogleClient:
         """Send a request, and again what may be sent again.
 
         :param what: what is asked for, in words that fit after "Google refused to": ``read the secret X``.
+        :param query: a list gives its parameter several times.
         :param once: carrying it out twice would do harm. It is sent again only after a 429, not where there was no
             answer or one that leaves open whether it was carried out.
         :returns: the answer, empty when there is none.
@@ -94,7 +95,7 @@ class GoogleClient:
         :raises RateLimitError: 429, to the end. :raises TransientError: no usable answer; with ``once`` it may have been
             carried out.
         """
-        url = f"{self.endpoint(api)}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        url = f"{self.endpoint(api)}{path}" + (f"?{urllib.parse.urlencode(query, doseq=True)}" if query else "")
         fields = {"accept": "application/json", **(headers or {})}
         data = None
         if body is not None:

@@ -7,14 +7,20 @@ Every request is checked against the API's document: its path, parameters, the s
 What the documents do not say (states, conflicts, policies, limits) is written in ``services``, one module per API, from
 Google's documentation; whatever else looks like a standard method is carried out by ``standard``.
 
-It cannot show: whether an account may do what it asks for (every valid token may do all), quotas, eventual consistency,
-operations that take time, organization policies, billing, whether a member of a policy exists, whether an API is
-enabled, anything behind the APIs (no object, message, image or query), nor limits that no document states.
+Tests switch on what else happens to clients: ``fail`` (refusals, lost answers), ``slow_operations`` and
+``fail_operations`` (work that takes time, and fails), ``lag`` (what was written is not seen at once), ``deny`` (a
+permission is missing), ``require_services`` (APIs that are not enabled refuse), ``set_quota``.
+
+It cannot show: roles and which permissions they hold (every valid token may do all that is not denied), quotas but
+those of regions for TPUs and CPUs, organization policies, billing, whether a member of a policy exists, anything
+behind the APIs (no object, message, image, query or node), nor limits that no document states.
 gRPC clients do not reach it.
 
 =================  =====================================================================================
 ``discovery``      what a document says: routes, checks of requests
 ``state``          what exists, and one request to it (``Call``)
+``operations``     work that takes time
+``places``         regions, zones, machine types
 ``services``       what methods do, one module per API
 ``policies``       IAM policies of everything
 ``standard``       create, get, list, patch, delete in APIs without a module
@@ -26,6 +32,7 @@ gRPC clients do not reach it.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -36,7 +43,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import discovery, policies, services
-from .errors import ApiError, invalid
+from .errors import ApiError, disabled, invalid
+from .operations import Failure, Rule
 from .server import Answer, Message, Server
 from .state import PROJECT, PROJECT_NUMBER, Call, Resource, State
 from .tls import Authority
@@ -48,6 +56,8 @@ if TYPE_CHECKING:
 
 #: Custom methods that only look.
 _LOOKS = ("getIamPolicy", "testIamPermissions", "access", "getAncestry", "batchGet", "search")
+#: What can be asked of any project, enabled or not.
+_ALWAYS_ON = ("cloudresourcemanager", "serviceusage", "iamcredentials", "storage")
 
 
 @dataclasses.dataclass
@@ -69,7 +79,7 @@ class Request:
         """Whether it could change anything."""
         if self.api == "oauth2" or self.method in ("GET", "HEAD"):
             return False
-        return self.path.rpartition(":")[2] not in _LOOKS
+        return self.path.rpartition(":")[2] not in _LOOKS and not self.path.endswith("/wait")
 
 
 @dataclasses.dataclass
@@ -103,6 +113,16 @@ class Fault:
         return True
 
 
+@dataclasses.dataclass
+class _Lag:
+    """Requests that match see what was before the last change, ``reads`` of them after each change."""
+
+    match: str
+    reads: int
+    left: int = 0
+    then: dict[str, Resource] | None = None
+
+
 class GoogleCloud:
     """``with GoogleCloud(directory) as google``; see the names of its methods.
 
@@ -122,6 +142,9 @@ class GoogleCloud:
         self._state = State()
         self._tokens = Tokens()
         self._faults: list[Fault] = []
+        self._lags: list[_Lag] = []
+        #: Whether APIs refuse that Service Usage does not know as enabled.
+        self.require_services = False
         self.requests: list[Request] = []
         self.url = self._server.url
         self.access_token = self._tokens.access_token
@@ -246,6 +269,68 @@ class GoogleCloud:
             self._faults.append(fault)
         return fault
 
+    def slow_operations(
+        self, match: str, *, looks: int | None = None, seconds: float = 0.0, times: int | None = None
+    ) -> Rule:
+        """Let operations take so many looks and seconds whose ``TYPE path`` of what they work on matches.
+
+        Otherwise those of GKE and Compute Engine are done at the first look, all others at once.
+
+        :param match: regular expression, searched in
+            ``CREATE_NODE_POOL container/v1/projects/demo-project/locations/us-central1/clusters/c/nodePools/p``,
+            ``insert compute/compute/v1/projects/demo-project/global/networks/n``,
+            ``batchEnable serviceusage/v1/projects/demo-project``.
+        :param times: how many operations, None for all. The rule that was added first goes, until it is used up.
+        """
+        return self._add_rule(Rule(match, times, looks, seconds, None))
+
+    def fail_operations(
+        self,
+        match: str,
+        *,
+        code: str = "INTERNAL",
+        message: str = "Asked for by a test.",
+        reason: str = "",
+        looks: int | None = None,
+        seconds: float = 0.0,
+        times: int | None = None,
+    ) -> Rule:
+        """Let operations fail when they are done; see :meth:`slow_operations`. What was made of a cluster or node pool
+        stays behind in status ERROR.
+
+        :param code: google.rpc.Code, for Compute Engine a code of its own such as QUOTA_EXCEEDED.
+        :param reason: of GKE, such as GCE_STOCKOUT.
+        """
+        return self._add_rule(Rule(match, times, looks, seconds, Failure(code, message, reason)))
+
+    def _add_rule(self, rule: Rule) -> Rule:
+        with self._state.lock:
+            return self._state.operations.add(rule)
+
+    def finish_operations(self, match: str = "") -> None:
+        """End operations that are under way and whose path matches."""
+        with self._state.lock:
+            self._state.operations.finish(match)
+
+    def lag(self, match: str, *, reads: int) -> None:
+        """Let GET requests whose ``<api><path>`` matches see what was before the last change, ``reads`` of them after
+        each change of anything.
+        """
+        with self._state.lock:
+            self._lags.append(_Lag(match, reads))
+
+    def deny(self, *permissions: str) -> None:
+        """Nobody has these permissions from now on: ``testIamPermissions`` leaves them out, and methods are refused
+        that need them, as far as their names tell: ``container.clusters.create`` for that method.
+        """
+        with self._state.lock:
+            self._state.denied.update(permissions)
+
+    def set_quota(self, region: str, metric: str, limit: float) -> None:
+        """How much of something may be used in a region, such as ``TPU_LITE_PODSLICE_V5`` chips."""
+        with self._state.lock:
+            self._state.quotas[region, metric] = limit
+
     # Requests
 
     def _answer(self, message: Message) -> Answer:
@@ -280,10 +365,27 @@ class GoogleCloud:
         if (message.api, message.path) == ("oauth2", "/token"):
             form = {name: values[-1] for name, values in urllib.parse.parse_qs(message.content.decode()).items()}
             return Answer(*self._tokens.grant(form, self._token_uri))
+        self._state.operations.settle()
         try:
-            return self._call(message, request)
+            with self._seen_by(message, request):
+                return self._call(message, request)
         except ApiError as error:
             return Answer(error.status, error.body(message.api))
+
+    @contextlib.contextmanager
+    def _seen_by(self, message: Message, request: Request) -> Iterator[None]:
+        """The state as a request sees it, which may be an old one."""
+        if request.writes:
+            for lag in self._lags:
+                lag.left, lag.then = lag.reads, self._state.copy()
+        target = f"{message.api}{request.path}"
+        old = next((lag for lag in self._lags if message.method == "GET" and re.search(lag.match, target)), None)
+        if old is None or not old.left or old.then is None:
+            yield
+            return
+        old.left -= 1
+        with self._state.as_it_was(old.then):
+            yield
 
     def _call(self, message: Message, request: Request) -> Answer:
         """:raises ApiError: any refusal."""
@@ -312,11 +414,24 @@ class GoogleCloud:
             schemas=api.schemas,
             state=self._state,
         )
+        self._check_access(call)
         answer = services.handler_of(message.api, route.id)(call)
         problem = api.misfit(route.method, answer or {})
         if problem:
             raise ApiError(500, f"The stand-in's own answer to {route.id} does not fit: {problem}")
         return Answer(204) if answer is None else Answer(200, copy.deepcopy(answer), _etag_header(answer))
+
+    def _check_access(self, call: Call) -> None:
+        """:raises ApiError: 403, the API is not enabled or a permission is missing."""
+        project = call.project_if_any()
+        service = f"serviceusage/v1/projects/{project}/services/{call.api}.googleapis.com"
+        if project and self.require_services and call.api not in _ALWAYS_ON:
+            enabled = self._state.find(service)
+            if not enabled or enabled["state"] != "ENABLED":
+                raise disabled(call.api, project)
+        permission = policies.permission_of(call.id)
+        if permission in self._state.denied:
+            raise ApiError(403, f"Required '{permission}' permission(s) for '{call.name()}'.")
 
 
 def _parsed(message: Message) -> Any:

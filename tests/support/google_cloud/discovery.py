@@ -80,7 +80,7 @@ class Api:
         matches = [(route, found) for route in self._routes if (found := route.pattern.fullmatch(path))]
         for route, found in matches:
             if route.method["httpMethod"] == verb:
-                return route, {name: urllib.parse.unquote(value) for name, value in found.groupdict().items()}
+                return route, {name: _decoded(value) for name, value in found.groupdict().items()}
         if matches:
             raise ApiError(405, f"The method {verb} is not allowed for {path}.")
         raise ApiError(404, f"The requested URL {path} was not found on this server.")
@@ -186,6 +186,11 @@ def _placeholder(name: str, parameters: dict[str, Any]) -> str:
     return f"(?P<{bare}>{pattern.removeprefix('^').removesuffix('$')})"
 
 
+def _decoded(value: str) -> str:
+    """A path parameter; in one of several segments a slash that belongs to a segment stays encoded."""
+    return urllib.parse.unquote(re.sub("%2[Ff]", "%252F", value) if "/" in value else value)
+
+
 def _shown(value: Any) -> str:
     return json.dumps(value)[:100]
 
@@ -249,3 +254,11 @@ def load(name: str, version: str) -> Api | None:
 def version_in(path: str) -> str:
     """The version that a path names (``/v1/...``, ``/storage/v1/...``); empty if none."""
     return next((part.partition(":")[0] for part in path.split("/")[1:3] if _VERSION.match(part)), "")
+
+
+@functools.cache
+def is_known(name: str) -> bool:
+    """Whether there is an API of this name, in any version."""
+    from googleapiclient import discovery_cache
+
+    return any((Path(discovery_cache.__file__).parent / "documents").glob(f"{name}.v*.json"))

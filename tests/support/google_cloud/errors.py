@@ -22,6 +22,19 @@ _NAMES = {
     503: ("UNAVAILABLE", "backendError"),
     504: ("DEADLINE_EXCEEDED", "backendError"),
 }
+#: google.rpc.Code -> its number, which operations have.
+CODES = {
+    "CANCELLED": 1,
+    "INVALID_ARGUMENT": 3,
+    "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6,
+    "PERMISSION_DENIED": 7,
+    "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9,
+    "ABORTED": 10,
+    "INTERNAL": 13,
+    "UNAVAILABLE": 14,
+}
 #: google.rpc.Code -> reason of the older form, where the HTTP status does not decide.
 _REASONS = {"FAILED_PRECONDITION": "failedPrecondition", "ALREADY_EXISTS": "duplicate"}
 
@@ -77,3 +90,16 @@ def precondition(message: str) -> ApiError:
 def stale(message: str) -> ApiError:
     """409 ABORTED: somebody else was faster."""
     return ApiError(409, message, "ABORTED")
+
+
+def disabled(api: str, project: str) -> ApiError:
+    """403: the API is not enabled in the project. https://cloud.google.com/apis/design/errors#error_details"""
+    url = f"https://console.developers.google.com/apis/api/{api}.googleapis.com/overview?project={project}"
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "SERVICE_DISABLED",
+        "domain": "googleapis.com",
+        "metadata": {"service": f"{api}.googleapis.com", "consumer": f"projects/{project}"},
+    }
+    told = f"{api} API has not been used in project {project} before or it is disabled. Enable it by visiting {url}"
+    return ApiError(403, f"{told} then retry.", details=[info])

@@ -163,9 +163,28 @@ def _set(call: Call) -> Resource:
 
 
 def _test(call: Call) -> Resource:
-    """Everything is allowed."""
+    """Everything is allowed that is not denied."""
     call.state.get(call.parent)
-    return {"permissions": call.body.get("permissions", [])}
+    held = [name for name in call.body.get("permissions", []) if name not in call.state.denied]
+    return {"permissions": held} if held else {}
+
+
+#: Last part of a method's id -> that of the permission it needs, where they differ.
+_VERBS = {"insert": "create", "patch": "update", "batchEnable": "enable", "batchGet": "get"}
+
+
+def permission_of(method: str) -> str:
+    """The permission that a method needs, by the usual rule: API, collection, verb.
+
+    GKE has none for node pools: they are part of their cluster. https://cloud.google.com/iam/docs/permissions-reference
+    """
+    api, *_above, collection, verb = method.split(".")
+    if collection == "nodePools":
+        return "container.clusters.update"
+    if api in ("container", "compute") and re.match(r"set[A-Z]|expand", verb):
+        verb = "update"
+    prefix = "resourcemanager" if api == "cloudresourcemanager" else api
+    return f"{prefix}.{collection}.{_VERBS.get(verb, verb)}"
 
 
 def handler_of(method: str) -> Callable[[Call], Resource] | None:

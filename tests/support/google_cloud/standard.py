@@ -4,7 +4,7 @@
 """Standard methods of resources that no module of ``services`` knows: https://cloud.google.com/apis/design/standard_methods
 
 Only what follows Google's own rules: names made of the parent, the collection and an id that a query parameter or the
-body gives. Operations are done at once.
+body gives.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from .errors import ApiError, exists, invalid
+from .errors import CODES, ApiError, exists, invalid
 from .state import masked, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .operations import Failure
     from .state import Call, Resource
 
 
@@ -42,21 +43,38 @@ def not_implemented(call: Call) -> ApiError:
     return ApiError(501, f"The stand-in for Google's APIs does not implement {call.id}.")
 
 
-def operation(call: Call, resource: Resource | None, kind: str) -> Resource:
-    """A long-running operation that is done; it can be got under its name.
+def operation(call: Call, kind: str, target: str, apply: Callable[[], Resource | None]) -> Resource:
+    """A long-running operation; it can be got under its name. Unless tests want it slow, it is done at once.
 
-    :param kind: name of the schema of its response.
+    :param kind: name of the schema of its response. :param target: path of what it works on.
+    :param apply: what it does, called when it is done; returns its response.
     """
     location = re.search(r"projects/[^/]+/locations/[^/]+", call.path)
     name = f"{location[0] + '/' if location else ''}operations/{uuid.uuid4().hex}"
+    path = f"{call.api}/{call.version}/{name}"
     package = "protobuf" if kind == "Empty" else f"{call.api}.{call.version}"
-    response = {"@type": f"type.googleapis.com/google.{package}.{kind}", **(resource or {})}
-    answer: Resource = {"name": name, "done": True, "response": response}
-    return call.state.put(f"{call.api}/{call.version}/{name}", answer)
+    answer: Resource = call.state.put(path, {"name": name})
+
+    def done(failure: Failure | None) -> None:
+        answer["done"] = True
+        if failure:
+            answer["error"] = {"code": CODES.get(failure.code, 2), "message": failure.message}
+        else:
+            answer["response"] = {"@type": f"type.googleapis.com/google.{package}.{kind}", **(apply() or {})}
+
+    verb = call.id.rpartition(".")[2]
+    call.state.operations.start(path, f"{verb} {target}", done, looks=0, failure=None)
+    return answer
 
 
-def _form(call: Call, kind: str) -> Callable[[Resource | None], Resource]:
-    """How the method answers: with the resource itself, with nothing, or with an operation.
+def get_operation(call: Call) -> Resource:
+    """One look at a long-running operation."""
+    call.state.operations.look(call.path)
+    return call.state.get(call.path)
+
+
+def _form(call: Call, kind: str, target: str) -> Callable[[Callable[[], Resource | None]], Resource]:
+    """How the method answers to what it does: with the resource itself, with nothing, or with an operation.
 
     :param kind: name of the resource's schema.
     :raises ApiError: 501, it has a form of its own.
@@ -64,15 +82,14 @@ def _form(call: Call, kind: str) -> Callable[[Resource | None], Resource]:
     schema = call.method.get("response", {}).get("$ref")
     fields = call.schemas[schema].get("properties", {}) if schema else {}
     if "done" in fields:
-        return lambda resource: operation(call, resource, kind)
+        return lambda apply: operation(call, kind, target, apply)
     if schema == kind or not fields:
-        return lambda resource: resource or {}
+        return lambda apply: apply() or {}
     raise not_implemented(call)
 
 
 def _create(call: Call) -> Resource:
     kind, query = call.method["request"]["$ref"], call.method.get("parameters", {})
-    answer = _form(call, kind)
     given = next((name for name in query if re.fullmatch(r"[a-z]+[A-Za-z]*Id", name) and name != "requestId"), "")
     if not given and "name" not in call.schemas[kind].get("properties", {}):
         raise not_implemented(call)
@@ -80,9 +97,11 @@ def _create(call: Call) -> Resource:
     if not re.fullmatch(r"[\w.~-]{1,255}", resource_id):
         raise invalid("The resource's id is missing, or is none.", given or "name")
     path = f"{call.path}/{resource_id}"
+    answer = _form(call, kind, path)
     if call.state.find(path):
         raise exists(f"Resource '{call.name(path)}' already exists.")
-    return answer(call.state.put(path, {**call.body, **_made(call, kind, path)}))
+    resource = {**call.body, **_made(call, kind, path)}
+    return answer(lambda: call.state.put(path, resource))
 
 
 def _made(call: Call, kind: str, path: str) -> dict[str, Any]:
@@ -92,7 +111,7 @@ def _made(call: Call, kind: str, path: str) -> dict[str, Any]:
 
 
 def _get(call: Call) -> Resource:
-    return call.state.get(call.path)
+    return get_operation(call)  # of whatever it is
 
 
 def _list(call: Call) -> Resource:
@@ -105,15 +124,14 @@ def _list(call: Call) -> Resource:
 
 def _patch(call: Call) -> Resource:
     current, kind, mask = call.state.get(call.path), call.method["request"]["$ref"], call.query.get("updateMask")
-    fields, answer = call.schemas[kind]["properties"], _form(call, kind)
+    fields, answer = call.schemas[kind]["properties"], _form(call, kind, call.path)
     changed = masked(current, call.body, mask or ",".join(call.body), fields) if mask or call.body else current
     if "updateTime" in fields:
         changed = {**changed, "updateTime": now()}
-    return answer(call.state.put(call.path, changed))
+    return answer(lambda: call.state.put(call.path, changed))
 
 
 def _delete(call: Call) -> Resource:
-    answer = _form(call, "Empty")
+    answer = _form(call, "Empty", call.path)
     call.state.get(call.path)
-    call.state.remove(call.path)
-    return answer(None)
+    return answer(lambda: call.state.remove(call.path))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import dataclasses
 import datetime
@@ -15,6 +16,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from .errors import ApiError, invalid, not_found
+from .operations import Operations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,11 @@ class State:
         self._policies: dict[str, Resource] = {}
         #: Bytes that no answer may carry as part of a resource, such as the payload of a secret's version.
         self.contents: dict[str, bytes] = {}
+        self.operations = Operations()
+        #: Permissions that nobody has, see :meth:`GoogleCloud.deny`.
+        self.denied: set[str] = set()
+        #: (region, metric) -> how much of it may be used.
+        self.quotas: dict[tuple[str, str], float] = {}
         #: project id -> project number
         self.projects: dict[str, str] = {}
         self.add_project(PROJECT, PROJECT_NUMBER)
@@ -114,6 +121,19 @@ class State:
             if path.startswith(prefix) and "/" not in path[len(prefix) :]:
                 yield path, resource
 
+    @contextlib.contextmanager
+    def as_it_was(self, then: dict[str, Resource]) -> Iterator[None]:
+        """For as long as this lasts, resources are those of another time, see :meth:`copy`."""
+        now, self._resources = self._resources, then
+        try:
+            yield
+        finally:
+            self._resources = now
+
+    def copy(self) -> dict[str, Resource]:
+        """All resources as they are now."""
+        return copy.deepcopy(self._resources)
+
     def policy(self, path: str) -> Resource:
         """The policy of a resource; without an etag as long as none was set."""
         return self._policies.get(self.canonical(path), {"bindings": []})
@@ -157,13 +177,17 @@ class Call:
         """The name of a resource: its path without API and version."""
         return re.sub(r"^.*?/v\d\w*/", "", path or self.path)
 
+    def project_if_any(self) -> str:
+        """Id of the project in the path, empty where there is none."""
+        found = re.search(r"/projects/([^/:]+)", self.path)
+        return found[1] if found else ""
+
     def project(self) -> str:
         """Id of the project in the path.
 
         :raises ApiError: 403, as Google answers for projects that do not exist.
         """
-        found = re.search(r"/projects/([^/:]+)", self.path)
-        project = found[1] if found else ""
+        project = self.project_if_any()
         if project not in self.state.projects:
             raise ApiError(403, f"Permission denied on resource project {project}.")
         return project

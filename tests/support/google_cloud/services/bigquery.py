@@ -30,13 +30,15 @@ from . import carries_out
 if TYPE_CHECKING:
     from ..state import Call, Resource
 
-_DATASETS = "bigquery.datasets"
+_DATASETS, _TABLES = "bigquery.datasets", "bigquery.tables"
 #: What a role is called in an answer, whatever it was called in the request.
 _LEGACY_ROLES = {
     "roles/bigquery.dataOwner": "OWNER",
     "roles/bigquery.dataEditor": "WRITER",
     "roles/bigquery.dataViewer": "READER",
 }
+#: And a type, likewise.
+_LEGACY_TYPES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
 _WHO = ("userByEmail", "groupByEmail", "domain", "specialGroup", "iamMember")
 _WHAT = ("view", "routine", "dataset")  # resources that get access, and no role
 _SPECIAL_GROUPS = ("projectOwners", "projectReaders", "projectWriters", "allAuthenticatedUsers")
@@ -159,11 +161,71 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
     return {"role": _LEGACY_ROLES.get(role, role), field: value, **condition}
 
 
-@carries_out("bigquery.tables.get")
+@carries_out(f"{_TABLES}.get")
 def get_table(call: Call) -> Resource:
-    call.project()
-    _project, _datasets, dataset_id, _tables, table_id = call.path.rpartition("/projects/")[2].split("/")
-    return call.state.get(call.path, f"Not found: Table {call.project()}:{dataset_id}.{table_id}")
+    return _told(_table(call))
+
+
+@carries_out(f"{_TABLES}.list")
+def list_tables(call: Call) -> Resource:
+    _dataset_of(call)
+    shown = ("kind", "id", "tableReference", "type")
+    tables = [{name: table[name] for name in shown if name in table} for _path, table in call.state.children(call.path)]
+    return {"kind": "bigquery#tableList", **call.page(tables, "tables", 50)}
+
+
+@carries_out(f"{_TABLES}.insert")
+def insert_table(call: Call) -> Resource:
+    _dataset_of(call)
+    reference = call.body["tableReference"]
+    path, name = f"{call.path}/{reference['tableId']}", "{projectId}:{datasetId}.{tableId}".format(**reference)
+    if call.state.find(path):
+        raise exists(f"Already Exists: Table {name}")
+    return _put_table(call, path, {**present(call.body), "kind": "bigquery#table", "id": name, "type": "TABLE"})
+
+
+@carries_out(f"{_TABLES}.patch")
+def patch_table(call: Call) -> Resource:
+    table = _table(call)
+    _check_etag(call, table)
+    fields = _standard(call.body.get("schema", table["schema"])["fields"])
+    if [field["name"] for field in fields[: len(table["schema"]["fields"])]] != [
+        field["name"] for field in table["schema"]["fields"]
+    ]:
+        raise invalid("Provided Schema does not match Table. A column is missing.")
+    return _put_table(call, call.path, present({**table, **call.body}))
+
+
+@carries_out(f"{_TABLES}.delete")
+def delete_table(call: Call) -> None:
+    _table(call)
+    call.state.remove(call.path)
+
+
+def _dataset_of(call: Call) -> None:
+    project, dataset_id = call.project(), call.parameters["datasetId"]
+    call.state.get(call.path.partition("/tables")[0], f"Not found: Dataset {project}:{dataset_id}")
+
+
+def _table(call: Call) -> Resource:
+    project, dataset_id, table_id = call.project(), call.parameters["datasetId"], call.parameters["tableId"]
+    return call.state.get(call.path, f"Not found: Table {project}:{dataset_id}.{table_id}")
+
+
+def _put_table(call: Call, path: str, table: Resource) -> Resource:
+    kept = {**table, "schema": {"fields": _standard(table["schema"]["fields"])}, "etag": call.state.etag()}
+    return _told(call.state.put(path, kept))
+
+
+def _standard(fields: list[Resource]) -> list[Resource]:
+    names = {older: name for name, older in _LEGACY_TYPES.items()}
+    return [{**field, "type": names.get(field["type"], field["type"])} for field in fields]
+
+
+def _told(table: Resource) -> Resource:
+    fields = table.get("schema", {}).get("fields", [])
+    told = [{**field, "type": _LEGACY_TYPES.get(field["type"], field["type"])} for field in fields]
+    return {**table, "schema": {"fields": told}}
 
 
 @carries_out("bigquery.jobs.insert")

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, modelops.serving contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cloud Storage v1: buckets and their policies, no objects. https://cloud.google.com/storage/docs/json_api/v1"""
+"""Cloud Storage v1: buckets and their policies; objects only as far as they keep a bucket from being deleted.
+
+https://cloud.google.com/storage/docs/json_api/v1
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,14 @@ def insert(call: Call) -> Resource:
     if number is None:
         raise ApiError(404, f"The requested project was not found: {project}.")
     path = f"{call.path}/{name}"
-    if call.state.find(path):
+    found = call.state.find(path)
+    if found and _is_foreign(call, found):
+        raise ApiError(
+            409,
+            "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please "
+            "select a different name and try again.",
+        )
+    if found:
         raise ApiError(409, "Your previous request to create the named bucket succeeded and you already own it.")
     _check(call.body)
     location = call.body.get("location", "US").upper()
@@ -89,7 +99,17 @@ def patch(call: Call) -> Resource:
 @carries_out(f"{_BUCKETS}.delete")
 def delete(call: Call) -> None:
     _check_metageneration(call, _bucket(call, call.path))
+    if any(call.state.children(f"{call.path}/o")):
+        raise ApiError(409, "The bucket you tried to delete is not empty.")
     call.state.remove(call.path)
+
+
+@carries_out("storage.objects.list")
+def list_objects(call: Call) -> Resource:
+    """Those that tests put: nothing else makes objects here."""
+    _bucket(call, call.path.removesuffix("/o"))
+    objects = [found for _path, found in call.state.children(call.path)]
+    return {"kind": "storage#objects", **call.page(objects, "items")}
 
 
 @carries_out(f"{_BUCKETS}.getIamPolicy")
@@ -122,7 +142,19 @@ def test_permissions(call: Call) -> Resource:
 
 
 def _bucket(call: Call, path: str) -> Resource:
-    return call.state.get(path, "The specified bucket does not exist.")
+    bucket = call.state.get(path, "The specified bucket does not exist.")
+    if _is_foreign(call, bucket):
+        raise ApiError(
+            403,
+            "The caller does not have storage.buckets.get access to the Google Cloud Storage bucket. Permission "
+            "'storage.buckets.get' denied on resource (or it may not exist).",
+        )
+    return bucket
+
+
+def _is_foreign(call: Call, bucket: Resource) -> bool:
+    """Whether it belongs to a project that is not known here."""
+    return bucket.get("projectNumber", "") not in ("", *call.state.projects.values())
 
 
 def _policy(path: str, policy: Resource) -> Resource:
