@@ -4,13 +4,13 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible module: which benchmarks were run, and how two of them compare."""
+"""Ansible module: which benchmarks were run, how two of them compare, and what a sweep comes to."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: inference_benchmark_info
-short_description: Tell which benchmarks were run, and compare two of them
+short_description: Tell which benchmarks were run, and compare them
 version_added: 0.4.0
 author:
   - modelops.serving contributors (@modelops)
@@ -18,6 +18,7 @@ description:
   - Reads the runs that M(modelops.serving.inference_benchmark) has left in a folder of results, and tells their verdicts
     and figures.
   - With O(baseline) it compares two runs. Differences are told from noise when both have three repeats or more.
+  - With O(sweep) it says which of several combinations of options is worth its chips.
 extends_documentation_fragment:
   - modelops.serving._attributes
   - modelops.serving._attributes.info_module
@@ -41,8 +42,19 @@ options:
       - The run that O(run) is compared with, given in the same way. Both have to be of the same model, server,
         accelerator, topology and workload.
     type: str
+  sweep:
+    description:
+      - Names of runs, one for each combination of options. Of each the newest counts that came to its end, and RV(sweep) is
+        what they come to. All have to be of the same model and workload.
+    type: list
+    elements: str
+    version_added: 0.5.0
 seealso:
   - module: modelops.serving.inference_benchmark
+  - plugin: modelops.serving.sweep_combinations
+    plugin_type: filter
+  - plugin: modelops.serving.sweep_page
+    plugin_type: filter
 """
 
 EXAMPLES = r"""
@@ -68,6 +80,16 @@ EXAMPLES = r"""
 - name: Show what is not the same
   ansible.builtin.debug:
     msg: "{{ found.comparison.deltas | rejectattr('verdict', 'in', ['same', 'unknown']) }}"
+
+- name: Which combination of a sweep is worth its chips?
+  modelops.serving.inference_benchmark_info:
+    results: results
+    sweep: [gemma-2x2, gemma-2x4]
+  register: found
+
+- name: Show those that no other one beats
+  ansible.builtin.debug:
+    msg: "{{ found.sweep.combinations | selectattr('on_front') | map(attribute='name') }}"
 """
 
 RETURN = r"""
@@ -212,6 +234,50 @@ comparison:
         verdict:
           description: V(better), V(worse), V(same), or V(unknown) when there are too few repeats or invalid figures.
           type: str
+sweep:
+  description: Which combinations of a sweep are worth their chips.
+  type: dict
+  returned: when O(sweep) is given
+  contains:
+    model:
+      description: The model. None without runs.
+      type: str
+    workload:
+      description: SHA-256 of the workload. None without runs.
+      type: str
+    objectives:
+      description:
+        - By what points dominate each other. That are TTFT p99, tokens per second of one user, and throughput - per dollar
+          where all runs have a price, else per chip where all have a number of chips, else of the whole server.
+      type: list
+      elements: str
+      sample: [output_tok_s_chip, ttft_p99_ms, tok_s_user]
+    combinations:
+      description:
+        - Each with its run, slice, chips, tensor parallelism and price, whether one of its points is dominated by nobody
+          (C(on_front)), and else by which combinations they are (C(dominated_by)).
+      type: list
+      elements: dict
+    points:
+      description:
+        - The stages that are valid and have missed no objective, with C(combination), C(stage), the load (C(kind),
+          C(asked)), C(output_tok_s), C(output_tok_s_chip), C(usd_per_mtok), C(tokens_usd), C(ttft_p99_ms), C(tpot_p50_ms),
+          C(tpot_p99_ms), C(tok_s_user) and C(dominated_by).
+      type: list
+      elements: dict
+    fronts:
+      description: The Pareto front of each pair of C(throughput) and C(latency), as indices into RV(sweep.points).
+      type: list
+      elements: dict
+    best:
+      description:
+        - Index of the best point for C(highest_throughput), C(highest_throughput_per_chip), C(cheapest),
+          C(fastest_first_token) and C(fastest_for_one_user). None where it is not known.
+      type: dict
+    left_out:
+      description: The other stages, with C(combination), C(stage) and C(reason).
+      type: list
+      elements: dict
 error:
   description: What went wrong.
   type: dict
@@ -233,7 +299,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.modelops.serving.plugins.module_utils._bench import compare, results
+from ansible_collections.modelops.serving.plugins.module_utils._bench import compare, pareto, results
 from ansible_collections.modelops.serving.plugins.module_utils._bench.errors import BenchError
 from ansible_collections.modelops.serving.plugins.module_utils._doors import fail
 from ansible_collections.modelops.serving.plugins.module_utils._kube.errors import KubeError
@@ -246,12 +312,16 @@ def argument_spec() -> dict[str, t.Any]:
         "results": {"type": "path", "required": True},
         "run": {"type": "str"},
         "baseline": {"type": "str"},
+        "sweep": {"type": "list", "elements": "str"},
     }
 
 
-def _look(folder: Path, run: str | None, baseline: str | None) -> dict[str, t.Any]:
-    """The runs and the comparison. Raises BenchError."""
+def _look(folder: Path, run: str | None, baseline: str | None, sweep: list[str] | None) -> dict[str, t.Any]:
+    """The runs, and the comparison or the sweep. Raises BenchError."""
     runs = results.summaries(folder)
+    if sweep is not None:
+        measured = pareto.runs_of(runs, sweep)
+        return {"runs": [in_short(one, folder) for one in measured], "sweep": pareto.table(measured)}
     if not run:
         newest = sorted(runs, key=lambda one: str(one["started_at"]), reverse=True)
         return {"runs": [in_short(one, folder) for one in newest]}
@@ -265,10 +335,15 @@ def _look(folder: Path, run: str | None, baseline: str | None) -> dict[str, t.An
 
 def main() -> None:
     """Entry point of the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), required_by={"baseline": ["run"]}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        required_by={"baseline": ["run"]},
+        mutually_exclusive=[("run", "sweep")],
+        supports_check_mode=True,
+    )
     params = module.params
     try:
-        found = _look(Path(params["results"]).absolute(), params["run"], params["baseline"])
+        found = _look(Path(params["results"]).absolute(), params["run"], params["baseline"], params["sweep"])
     except BenchError as error:
         fail(module, t.cast(KubeError, error))  # both tell the same way
     module.exit_json(**found)

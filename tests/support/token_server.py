@@ -75,8 +75,11 @@ def event(said: dict) -> bytes:
 
 
 def answer(status: str, said: dict, headers: str = "") -> bytes:
-    body = json.dumps(said).encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    return whole(status, "application/json", json.dumps(said).encode(), headers)
+
+
+def whole(status: str, media: str, body: bytes, headers: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {media}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
     return head.encode() + body
 
 
@@ -277,6 +280,10 @@ class Connection(asyncio.Protocol):
             self.transport.write(answer("200 OK", {}))
         elif path == "/v1/models":
             self.transport.write(answer("200 OK", {"object": "list", "data": [{"id": self.server.script.model}]}))
+        elif path == "/metrics":
+            running = sum(entry.ended is None for entry in self.server.log)
+            text = f'vllm:num_requests_running{{engine="0"}} {running}\nvllm:num_requests_waiting{{engine="0"}} 0\n'
+            self.transport.write(whole("200 OK", "text/plain; version=0.0.4", text.encode()))
         elif path in {"/", "/healthcheck", "/listcell"}:
             self.transport.write(answer("200 OK", {"response": {"is_live": True}}))
         else:

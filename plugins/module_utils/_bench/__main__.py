@@ -35,10 +35,9 @@ from . import results
 from . import workload as workloads
 from .builtin import run as builtin
 from .builtin.preflight import preflight
-from .errors import BenchError, EndpointError, InputError, StoppedError
+from .errors import BenchError, InputError, StoppedError
 from .workload import Workload
 
-_STATUSES = {InputError: 2, EndpointError: 4, StoppedError: 143}
 _VERDICTS = {"failed": 5, "inconclusive": 6}
 
 
@@ -125,7 +124,7 @@ def _run(arguments: argparse.Namespace, stop: threading.Event) -> dict[str, t.An
         sys.stderr.write(json.dumps(dataclasses.asdict(progress)) + "\n")
 
     try:
-        builtin.run(workload, arguments.out, run_id=run_id, stop=stop, report=report, **access)
+        builtin.run(workload, arguments.out / run_id, run_id=run_id, stop=stop, report=report, **access)
     except StoppedError:
         with contextlib.suppress(InputError):  # stopped before anything had ended
             _report(arguments.out / run_id, about)
@@ -143,8 +142,8 @@ def main(argv: t.Sequence[str] | None = None) -> int:
         result = _run(_arguments(argv), stop)
         status = _VERDICTS.get(result.get("summary", {}).get("verdict"), 0)
     except BenchError as error:
-        status = _STATUSES.get(type(error), 1)
-        result = {"failed": True, "error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
+        status = error.status
+        result = {"failed": True, "error": error.as_data()}
     sys.stdout.write(json.dumps({"result": result}) + "\n")
     return status
 

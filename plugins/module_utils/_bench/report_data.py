@@ -45,6 +45,11 @@ class About(t.TypedDict, total=False):
     generator: str
     generator_host: str
     generator_cores: float
+    #: Where it ran in a cluster: the node, the image of its container, and the cluster and the namespace.
+    generator_node: str
+    generator_image: str
+    cluster: str
+    namespace: str
     round_trip_ms: float
     clock: str
 
@@ -97,6 +102,7 @@ def summary_data(run_id: str, judged: t.Sequence[Judged], workload: Workload, ab
         "started_at": about.get("started_at", ""),
         "stopped": is_stopped(judged, workload),
         "key": key_of(workload, about),
+        **{name: about.get(name) for name in ("chips", "tensor_parallel", "usd_per_hour")},
         "verdict": slo.overall(verdict for stage in judged for verdict in stage.slo),
         "slo": [dataclasses.asdict(verdict) for stage in judged for verdict in stage.slo],
         "stages": [
@@ -170,6 +176,10 @@ def _facts(judged: t.Sequence[Judged], workload: Workload, about: About) -> page
         "generator": about.get("generator", "not known"),
         "generator_host": about.get("generator_host"),
         "generator_cores": about.get("generator_cores"),
+        "generator_node": about.get("generator_node"),
+        "generator_image": about.get("generator_image"),
+        "cluster": about.get("cluster"),
+        "namespace": about.get("namespace"),
         "round_trip_ms": about.get("round_trip_ms"),
         "dataset": data.path.rpartition("/")[2] or "synthetic",
         "dataset_sha256": data.sha256 or None,

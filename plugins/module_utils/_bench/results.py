@@ -80,12 +80,23 @@ def _about(environment: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     told = {
         "started_at": environment.get("started_at"),
         "generator": environment.get("engine"),
-        "generator_host": environment.get("host"),
+        "generator_host": _of_shards(environment, "client_pod", "host"),
+        "generator_node": _of_shards(environment, "client_node"),
+        "generator_image": environment.get("client_image"),
         "generator_cores": environment.get("cores"),
+        "cluster": environment.get("cluster"),
+        "namespace": environment.get("namespace"),
         "round_trip_ms": environment.get("round_trip_ms"),
         "clock": " ".join(text for text in (clock.get("name"), clock.get("implementation")) if text) or None,
     }
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _of_shards(environment: t.Mapping[str, t.Any], *names: str) -> str | None:
+    """What the Pods that sent the load say under the first of these names that they have, each thing once."""
+    told = environment.get("shards") or [environment]
+    said = [next((one[name] for name in names if one.get(name)), None) for one in told]
+    return ", ".join(dict.fromkeys(one for one in said if one)) or None
 
 
 def _samples(path: Path) -> list[dict[str, t.Any]]:

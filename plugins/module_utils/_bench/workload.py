@@ -24,6 +24,13 @@ ARRIVALS = ("constant", "poisson")
 
 #: What each protocol appends to the endpoint, and what users paste along with it.
 _PATHS = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/v1", "/generate")
+#: What a request says because the workload does, under any of its names.
+_SAID = frozenset(
+    {
+        *("model", "prompt", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens"),
+        *("model_id", "model_options"),
+    }
+)
 #: Headers that carry credentials: those come by api_key and never stand in a workload.
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 
@@ -84,6 +91,8 @@ class Workload:
     model: str = ""
     stream: bool = True
     headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: More members of the JSON object of each request, such as ignore_eos or temperature.
+    extra_body: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     #: Of stages with a rate; those with a concurrency send when an answer has ended.
     arrival: str = "constant"
     #: Requests before the first stage that are not recorded.
@@ -104,6 +113,9 @@ class Workload:
         """The workload as parse() takes it, as plain JSON data without what is not set."""
         data = _plain(self)
         data["warmup"] = {"requests": data.pop("warmup_requests")}
+        if not self.extra_body:
+            # Workloads of versions that did not know it are the same ones.
+            del data["extra_body"]
         return t.cast("dict[str, t.Any]", data)
 
     @property
@@ -150,6 +162,7 @@ def parse(data: t.Mapping[str, t.Any]) -> Workload:
         model=reader.text("model"),
         stream=reader.flag("stream", default=True),
         headers=_headers(reader),
+        extra_body=_extra_body(reader),
         arrival=reader.choice("arrival", ARRIVALS, default="constant"),
         warmup_requests=_warmup(reader.mapping("warmup")),
         connect_timeout=reader.number("connect_timeout", default=10.0),
@@ -347,6 +360,21 @@ def _headers(reader: _Reader) -> dict[str, str]:
         if name.lower() in SECRET_HEADERS:
             reader.mistake(f"headers must not hold {name}: give the key as api_key")
     return dict(headers)
+
+
+def _extra_body(reader: _Reader) -> dict[str, t.Any]:
+    extra = reader.take("extra_body")
+    if extra is None:
+        return {}
+    try:
+        if not isinstance(extra, t.Mapping) or json.loads(json.dumps(extra, allow_nan=False)) != extra:
+            raise TypeError
+    except (TypeError, ValueError):
+        reader.mistake("extra_body must be a mapping of names to values of JSON")
+        return {}
+    for name in sorted(_SAID & extra.keys()):
+        reader.mistake(f"extra_body must not hold {name}, which the workload says elsewhere")
+    return dict(extra)
 
 
 def _data(reader: _Reader) -> Data:

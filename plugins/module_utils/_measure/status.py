@@ -31,25 +31,31 @@ class Status:
 
 
 def line(progress: Progress, workload: Workload) -> str:
-    """Where the run is, what was asked and what is achieved, and how long it takes from here."""
+    """Where the run is, what was asked and what is achieved, how it goes in the server, and how long it takes from here."""
+    told = progress.errors is not None
     errors = f"{progress.errors} error{'' if progress.errors == 1 else 's'}"
     if progress.state == "warmup":
-        return f"warm-up, {progress.completed} of {workload.warmup_requests} requests answered, {errors}"
+        answered = f"{progress.completed} of {workload.warmup_requests} requests answered, {errors}"
+        return f"warm-up, {answered if told else f'{workload.warmup_requests} requests'}"
     repeat = f", repeat {progress.repeat + 1} of {progress.repeats}" if progress.repeats > 1 else ""
     where = f"stage {progress.stage + 1} of {progress.stages}{repeat}"
     if progress.state == "draining":
         waiting = f", waiting for {progress.in_flight} more" if progress.in_flight else ""
         return f"{where}, {progress.completed} of {progress.sent} requests answered{waiting}, {errors}"
     asked = f"{progress.asked:g} requests/s" if progress.kind == "rate" else f"{progress.asked:g} in flight"
-    parts = [
-        f"{where}, {asked} asked",
-        f"{progress.requests_s:g} answered/s",
-        f"{progress.tokens_s:g} tokens/s",
-        f"{progress.in_flight} in flight",
-        errors,
-    ]
+    parts = [f"{where}, {asked} asked"]
+    if told:
+        parts += [f"{progress.requests_s:g} answered/s", f"{progress.tokens_s:g} tokens/s"]
+        parts += [f"{progress.in_flight} in flight", errors]
+    parts += _server(progress)
     left = remaining(progress, workload)
     return ", ".join([*parts, *([] if left is None else [_left(left)])])
+
+
+def _server(progress: Progress) -> list[str]:
+    said = {"running": progress.server_running, "waiting": progress.server_waiting}
+    found = [f"{value:g} {word}" for word, value in said.items() if value is not None]
+    return [f"server {' and '.join(found)}"] if found else []
 
 
 def remaining(progress: Progress, workload: Workload) -> float | None:

@@ -22,6 +22,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._bench.sinks impo
 from ansible_collections.modelops.serving.plugins.module_utils._bench.sinks.rows import Run, Warn
 from ansible_collections.modelops.serving.plugins.module_utils._gcp.client import Data, GoogleClient
 from ansible_collections.modelops.serving.plugins.module_utils._gcp.resources import find_resource
+from ansible_collections.modelops.serving.plugins.module_utils._sinks import declared
 from ansible_collections.modelops.serving.plugins.module_utils._sinks.ledger import Ledger
 from ansible_collections.modelops.serving.plugins.module_utils._sinks.sink import Counts, Sink, needs
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors import (
@@ -170,10 +171,7 @@ class BigQuery(Sink):
             with needs("bigquery.tables.get", "roles/bigquery.dataEditor", f"the dataset {self._dataset.full_name}"):
                 self._client.call("bigquery", "GET", path, what=f"read the table {name}")
         except NotFoundError:
-            # Only of a new table: one that is there keeps what it has.
-            made = {"clustering": {"fields": ["run_id"]}}
-            if load.columns is schema.REQUESTS:
-                made["timePartitioning"] = {"type": "DAY", "field": "start_time"}
+            made = declared.layout(load.columns)  # one that is there keeps what it has
         return {
             "sourceUris": list(uris),
             "sourceFormat": "NEWLINE_DELIMITED_JSON",

@@ -30,12 +30,14 @@ _RECIPE = 3  # to be raised when the steps below change
 _FOLDER = Path(__file__).parents[1] / "stand_ins"
 _STAND_INS = {
     "vllm/entrypoints/openai/api_server.py": _FOLDER / "vllm_server.py",
+    "vllm_bench.py": _FOLDER / "vllm_bench.py",
     "saxutil.py": _FOLDER / "saxutil.py",
     "gcloud.sh": _FOLDER / "gcloud.sh",
     "checkpoint_converter.sh": _FOLDER / "checkpoint_converter.sh",
 }
 #: Stand-ins that are commands: name -> place among Python's packages.
 COMMANDS = {
+    "vllm": "vllm_bench.py",
     "saxutil": "saxutil.py",
     "gcloud": "gcloud.sh",
     "checkpoint_converter.sh": "checkpoint_converter.sh",

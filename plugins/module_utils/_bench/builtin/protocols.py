@@ -245,12 +245,14 @@ class Protocol:
         self._model = workload.model
         self._stream = workload.stream
         self._keep_text = workload.keep_text
+        self._extra = dict(workload.extra_body)
         paths = {"openai_completions": "/v1/completions", "openai_chat": "/v1/chat/completions"}
         self.path = paths.get(self._name, "/generate")
 
     def body(self, prompt: str, max_tokens: int) -> bytes:
         """A request that asks for at most so many tokens."""
-        return json.dumps(self._question(prompt, max_tokens), ensure_ascii=False).encode(errors="replace")
+        asked = self._extra | self._question(prompt, max_tokens)
+        return json.dumps(asked, ensure_ascii=False).encode(errors="replace")
 
     def _question(self, prompt: str, max_tokens: int) -> dict[str, t.Any]:
         if self._name == "jetstream":

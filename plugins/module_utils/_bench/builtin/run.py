@@ -42,7 +42,10 @@ _SPARE_FILES = 64
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Where a run is. Rates are those of the last second; ``remaining`` is None where the server decides."""
+    """Where a run is. Rates are those of the last second; ``remaining`` is None where the server decides.
+
+    What the tools of others do not tell until they have ended is None.
+    """
 
     run_id: str
     repeat: int
@@ -53,19 +56,22 @@ class Progress:
     state: str
     kind: str
     asked: float
-    sent: int
-    completed: int
-    errors: int
-    in_flight: int
-    requests_s: float
-    tokens_s: float
     elapsed: float
     remaining: float | None
+    sent: int | None = None
+    completed: int | None = None
+    errors: int | None = None
+    in_flight: int | None = None
+    requests_s: float | None = None
+    tokens_s: float | None = None
+    #: What the server says of itself, where somebody asks it.
+    server_running: float | None = None
+    server_waiting: float | None = None
 
 
 def run(
     workload: Workload,
-    folder: Path,
+    place: Path,
     *,
     run_id: str,
     api_key: str | None = None,
@@ -73,12 +79,16 @@ def run(
     verify: bool = True,
     stop: threading.Event | None = None,
     report: Callable[[Progress], None] | None = None,
+    origin: float | None = None,
+    about: t.Mapping[str, t.Any] | None = None,
 ) -> list[StageFacts]:
-    """Send the load, and write what comes of it to ``<folder>/<run_id>``.
+    """Send the load, and write what comes of it to the folder ``place``, which has no records yet.
 
     Records are written as requests end, ``stages.json`` at the end of each stage, so that whatever ends the run leaves
     what was measured.
 
+    :param origin: the reading of the clock at which the run began, as others count from there as well.
+    :param about: more of the environment of the run.
     :raises InputError: the dataset, the key or the run_id cannot be used; nothing was sent.
     :raises EndpointError: the host of the endpoint has no address.
     :raises StorageError: the results cannot be written.
@@ -102,11 +112,11 @@ def run(
         run_id=run_id,
         stop=stop or threading.Event(),
         report=report or (lambda _progress: None),
+        origin=clock() if origin is None else origin,
     )
-    place = folder / run_id
     with Writer(place / records.FILE) as writer, _quiet_collector(), _many_files(workload.max_in_flight):
         write_text(place / "workload.json", _json(workload.as_data()))
-        write_text(place / "environment.json", _json(_environment(engine.origin)))
+        write_text(place / "environment.json", _json({**environment("builtin", engine.origin), **(about or {})}))
         return asyncio.run(engine.run(writer.write, lambda facts: stages.write(place / stages.FILE, facts)))
 
 
@@ -114,12 +124,13 @@ def _json(data: t.Any) -> str:
     return json.dumps(data, indent=1) + "\n"
 
 
-def _environment(origin: float) -> dict[str, t.Any]:
-    """What the load was made with. ``clock.origin`` is the reading of the clock when the run began."""
+def environment(engine: str, origin: float) -> dict[str, t.Any]:
+    """What the load is made with. ``clock.origin`` is the reading of the clock when the run began."""
+    started = datetime.datetime.fromtimestamp(time.time() - (clock() - origin), datetime.timezone.utc)
     return {
-        "engine": "builtin",
+        "engine": engine,
         "host": platform.node(),
-        "started_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
+        "started_at": started.isoformat(timespec="milliseconds"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
@@ -176,6 +187,7 @@ class Engine:
         run_id: str,
         stop: threading.Event,
         report: Callable[[Progress], None],
+        origin: float,
     ) -> None:
         self._workload = workload
         self._dataset = dataset
@@ -186,7 +198,7 @@ class Engine:
         self._stop = stop
         self._report = report
         self._broken: BaseException | None = None
-        self.origin = clock()
+        self.origin = origin
 
     async def run(self, keep: Callable[[Record], None], save: Callable[[list[StageFacts]], None]) -> list[StageFacts]:
         """All stages, one after the other. ``save`` is given the facts of all that have ended so far."""

@@ -101,6 +101,9 @@ def _endpoint(workload: Workload, job: Job) -> dict[str, t.Any]:
         endpoint["apiKey"] = f"${{{API_KEY}}}"
     if workload.headers:
         endpoint["headers"] = dict(workload.headers)
+    if workload.extra_body:
+        # Every type of endpoint merges it into the payload: aiperf/endpoints, format_payload().
+        endpoint["extra"] = dict(workload.extra_body)
     return endpoint
 
 

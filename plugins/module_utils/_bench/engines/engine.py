@@ -26,12 +26,10 @@ PACKAGE = "modelops_bench"
 #: Where the files of a run and its results are in a container.
 FILES = "/bench"
 RESULTS = "/results"
-#: In FILES: what inside/start.py is to run, and the prompts in the form of the tool.
+#: In FILES: what the Pod is to do, and the prompts in the form of the tool.
 PLAN = "plan.json"
 PROMPTS = "prompts.jsonl"
 API_KEY = "OPENAI_API_KEY"
-#: In RESULTS: what inside/start.py tells of the commands.
-STEPS = "steps.json"
 WARMUP = "warmup"
 WARMUP_INDEX = -1
 _WARMUP_AT_ONCE = 16
@@ -76,17 +74,17 @@ class Command:
 
 @dataclasses.dataclass(frozen=True)
 class Rendered:
-    """What runs in a container of one engine: nothing in it is secret.
+    """What a container of one engine needs to run the program of ``_bench/pod``: nothing in it is secret.
 
     :param files: content by name, for the folder ``files`` of the Job.
-    :param argv: what the container runs. It needs the zip of ``_bench``, called modelops_bench, on its PYTHONPATH.
+    :param plan: the commands: {engine, cores, private, secrets, steps: [{name, argv}]}.
     :param secrets: environment variables that come from a Secret, and what each holds: api_key (of the endpoint) or
         hf_token (of the Hugging Face Hub, for the tokenizer). None has to be there.
     """
 
     image: str
     files: t.Mapping[str, str]
-    argv: tuple[str, ...]
+    plan: t.Mapping[str, t.Any]
     secrets: t.Mapping[str, str]
     environment: t.Mapping[str, str]
 
@@ -174,12 +172,19 @@ class Engine(abc.ABC):
             more, argv = self.step(workload, command, job)
             files |= more
             steps.append({"name": command.name, "argv": argv})
-        files[PLAN] = encode({"engine": self.name, "cores": job.cores, "private": self.private, "steps": steps})
+        # The endpoint is asked first, with the key where the engine builtin has it.
+        secrets = {API_KEY: "api_key", self.key: "api_key"} | ({"HF_TOKEN": "hf_token"} if self.tokenizes else {})
         return Rendered(
             image=image or self.image,
             files=files,
-            argv=("python3", "-m", f"{PACKAGE}.engines.inside.start", f"{job.files}/{PLAN}", job.results),
-            secrets={self.key: "api_key"} | ({"HF_TOKEN": "hf_token"} if self.tokenizes else {}),
+            plan={
+                "engine": self.name,
+                "cores": job.cores,
+                "private": dict(self.private),
+                "secrets": list(secrets),
+                "steps": steps,
+            },
+            secrets=secrets,
             environment=self.environment,
         )
 

@@ -65,7 +65,7 @@ class GuideLLM(Engine):
                     "http2": False,
                     # Whether the endpoint answers is asked before.
                     "validate_backend": False,
-                    **({"extras": {"headers": dict(workload.headers)}} if workload.headers else {}),
+                    **({"extras": extras} if (extras := _extras(workload)) else {}),
                 },
                 "profile": _profile(workload, command.stage),
                 "constraints": [_end(command.stage)],
@@ -87,6 +87,12 @@ class GuideLLM(Engine):
                         yield _sent(request, kind)
         except (KeyError, TypeError, AttributeError) as error:
             raise strange(path, self.name, error) from error
+
+
+def _extras(workload: Workload) -> dict[str, t.Any]:
+    """What is added to each request: GenerationRequestArguments in guidellm/schemas/request.py."""
+    extras = {"headers": dict(workload.headers), "body": dict(workload.extra_body)}
+    return {name: value for name, value in extras.items() if value}
 
 
 def _count(stage: Stage) -> int | None:

@@ -38,6 +38,9 @@ class InferencePerf(Engine):
             found.append("reads no file of prompts")
         if any(stage.kind == "concurrency" and stage.requests is None for stage in workload.stages):
             found.append("ends a stage with a concurrency by its requests, not by a duration")
+        # to_request_body() in its apis/completion.py has no place for anything else.
+        if workload.extra_body.keys() - {"ignore_eos"}:
+            found.append("adds nothing but ignore_eos to a request")
         rates = [stage for stage in workload.stages if stage.kind == "rate"]
         if any(not (requests_of(stage) / stage.asked).is_integer() for stage in rates):
             found.append("sends at a rate for whole seconds only")
@@ -59,7 +62,7 @@ class InferencePerf(Engine):
                 "type": "vllm",
                 "model_name": workload.model,
                 "base_url": workload.endpoint,
-                "ignore_eos": False,
+                "ignore_eos": bool(workload.extra_body.get("ignore_eos", False)),
             },
             "tokenizer": {"pretrained_model_name_or_path": job.tokenizer or workload.model},
             "data": {

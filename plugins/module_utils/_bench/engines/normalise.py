@@ -12,10 +12,11 @@ import typing as t
 from pathlib import Path
 
 from ..errors import InputError
+from ..pod import STEPS
 from ..records import Record
 from ..stages import Histogram, StageFacts
 from ..workload import Stage, Workload
-from .engine import STEPS, WARMUP_INDEX, Engine, Sent, load, plan, requests_of, strange
+from .engine import WARMUP_INDEX, Engine, Sent, load, plan, requests_of, strange
 
 
 def normalise(

@@ -12,6 +12,7 @@ but in ``queue_times``, which the schedule delay is made of here.
 from __future__ import annotations
 
 import http
+import json
 import math
 import typing as t
 from pathlib import Path
@@ -73,6 +74,9 @@ class VllmBench(Engine):
         if workload.data.input_tokens is None:
             argv += ["--disable-shuffle", "--skip-chat-template"]
         argv += [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        if workload.extra_body:
+            # The last word on the payload: _update_payload_common() in lib/endpoint_request_func.py.
+            argv += ["--extra-body", json.dumps(dict(workload.extra_body))]
         if workload.headers:
             argv += ["--header", *(f"{name}={value}" for name, value in workload.headers.items())]
         return {}, argv

@@ -200,6 +200,10 @@ class Facts(t.TypedDict):
     generator: str  # the engine that loads, and its version
     generator_host: str | None  # Pod or host
     generator_cores: float | None
+    generator_node: str | None  # these four only of Pods
+    generator_image: str | None
+    cluster: str | None
+    namespace: str | None
     round_trip_ms: float | None
     dataset: str
     dataset_sha256: str | None

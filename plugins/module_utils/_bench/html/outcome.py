@@ -116,6 +116,13 @@ def facts(run: Run) -> Markup:
 
 def _groups(run: Run, known: Facts) -> list[tuple[str, list[tuple[str, str | None]]]]:
     price = known["usd_per_hour"]
+    # Of a client that is no Pod nothing of this is missing.
+    in_cluster = [
+        ("Node", known["generator_node"]),
+        ("Image of the client", known["generator_image"]),
+        ("Namespace", known["namespace"]),
+        ("Cluster", known["cluster"]),
+    ]
     return [
         (
             "Server",
@@ -146,6 +153,7 @@ def _groups(run: Run, known: Facts) -> list[tuple[str, list[tuple[str, str | Non
             [
                 ("Generator", known["generator"]),
                 ("Host", known["generator_host"]),
+                *((label, value) for label, value in in_cluster if value is not None),
                 ("Cores", None if known["generator_cores"] is None else number(known["generator_cores"])),
                 ("Round trip", None if known["round_trip_ms"] is None else f"{number(known['round_trip_ms'])} ms"),
                 ("Clock", known["clock"]),

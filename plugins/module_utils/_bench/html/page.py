@@ -46,7 +46,7 @@ def render(run: Run) -> str:
     links = [element("li", element("a", title, href=f"#{name}")) for name, title, _body in parts]
     page = element(
         "html",
-        _head(run),
+        head(f"{run['facts']['model']}: performance, {run['run_id']}", len(run["stages"])),
         element(
             "body",
             element(
@@ -62,8 +62,9 @@ def render(run: Run) -> str:
     return f"<!DOCTYPE html>\n{page}\n"
 
 
-def _head(run: Run) -> Markup:
-    sheet = style.sheet(len(run["stages"]))
+def head(title: str, colours: int) -> Markup:
+    """What stands before the body of any page, with so many colours ``g0``, ``g1``, ..."""
+    sheet = style.sheet(colours)
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     return element(
@@ -74,8 +75,8 @@ def _head(run: Run) -> Markup:
         element("meta", name="color-scheme", content="light dark"),
         # Without one, a browser asks the server of the page for an icon.
         element("link", rel="icon", href="data:,"),
-        element("title", f"{run['facts']['model']}: performance, {run['run_id']}"),
-        # Text of a style element is not unescaped by browsers; the sheet holds nothing of the run.
+        element("title", title),
+        # Text of a style element is not unescaped by browsers; the sheet holds nothing that was measured.
         element("style", Markup(sheet)),
     )
 

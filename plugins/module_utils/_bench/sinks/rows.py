@@ -48,6 +48,12 @@ class Run:
         return self.place.name
 
     @property
+    def clients(self) -> list[str | None]:
+        """Pods or hosts that sent the load; which one a request, the number of it tells (shards.merge())."""
+        told = self.environment.get("shards") or [self.environment]
+        return [one.get("client_pod") or one.get("host") for one in told]
+
+    @property
     def chips(self) -> int | None:
         """Of the server, where the run's report tells."""
         for stack in (self.reports[0]["scenario"].get("stack") or ()) if self.reports else ():
@@ -104,7 +110,6 @@ def _shared(run: Run) -> Row:
         "engine": run.environment.get("engine"),
         "cluster": run.environment.get("cluster"),
         "namespace": run.environment.get("namespace"),
-        "client_pod": run.environment.get("host"),
         "accelerator": key.get("accelerator"),
         "topology": key.get("topology"),
         "chips": run.chips,
@@ -126,6 +131,7 @@ def _measured(run: Run, record: Record, limits: t.Mapping[str, float], number: i
     counts = bool(limits) and record.error != "cancelled"
     return {
         "attributes": {"run_id": run.run_id, "row": str(number)},
+        "client_pod": run.clients[record.seq % len(run.clients)],
         "response_time": record.e2e_ms,
         "start_time": start.strftime("%Y-%m-%d %H:%M:%S"),
         "exception": "" if record.ok else record.message or record.error,

@@ -58,3 +58,11 @@ def test_what_cannot_be(look, tmp_path):
     assert "run" in look(baseline="one")["msg"]
     (tmp_path / "one" / "summary.json").write_text("{")
     assert "is no JSON" in look()["msg"]
+
+
+def test_a_sweep(look):
+    found = look(sweep=["v2", "v0", "none"])
+    assert [run["run_id"] for run in found["runs"]] == ["three", "one"]
+    assert [one["name"] for one in found["sweep"]["combinations"]] == ["v2", "v0"]
+    assert look(sweep=["none"])["sweep"]["points"] == []
+    assert "mutually exclusive" in look(sweep=["v0"], run="one")["msg"]

@@ -56,6 +56,24 @@ def test_a_run_gets_its_reports(tmp_path):
     assert not list(place.glob(".*"))
 
 
+def test_the_report_names_the_pods_and_their_nodes(tmp_path):
+    place = a_folder(tmp_path / "run-1")
+    told = json.loads((place / "environment.json").read_text())
+    pods = [{"client_pod": "bench-0-x", "client_node": "node-a"}, {"client_pod": "bench-1-y", "client_node": "node-a"}]
+    more = {"shards": pods, "client_image": "image@sha256:1", "cluster": "east", "namespace": "load"}
+    (place / "environment.json").write_text(json.dumps({**told, **more}))
+    results.report(place)
+    html = (place / "index.html").read_text()
+    for label, value in (
+        ("Host", "bench-0-x, bench-1-y"),
+        ("Node", "node-a"),
+        ("Image of the client", "image@sha256:1"),
+        ("Namespace", "load"),
+        ("Cluster", "east"),
+    ):
+        assert f"<dt>{label}</dt><dd>{value}</dd>" in html
+
+
 def test_a_later_run_is_compared_with_an_earlier_one(tmp_path):
     results.report(a_folder(tmp_path / "run-1"))
     place = a_folder(tmp_path / "run-2")

@@ -106,6 +106,11 @@ def test_jetstream_needs_no_model():
         (["repeats"], 0, "repeats must be a whole number from 1, not 0"),
         (["repeats"], True, "repeats must be a whole number from 1, not True"),
         (["stream"], "yes", "stream must be true or false"),
+        (["extra_body"], ["a"], "extra_body must be a mapping of names to values of JSON"),
+        (["extra_body"], {"a": {1, 2}}, "extra_body must be a mapping of names to values of JSON"),
+        (["extra_body"], {"a": float("nan")}, "extra_body must be a mapping of names to values of JSON"),
+        (["extra_body"], {1: "a"}, "extra_body must be a mapping of names to values of JSON"),
+        (["extra_body"], {"stream": False}, "extra_body must not hold stream, which the workload says elsewhere"),
         (["headers"], {"a": 1}, "headers must be a mapping of names to texts"),
         (["headers"], {"a": "b\r\nc: d"}, "headers must be a mapping of names to texts of one line"),
         (["slo"], {"ttft_p99_s": 1}, "SLO 'ttft_p99_s' is not known; did you mean ttft_p99_ms"),
@@ -147,8 +152,12 @@ def test_the_digest_is_that_of_the_load_and_not_of_where_it_goes():
         a_workload(stages=[{"rate": 11, "duration": 10}]),
         a_workload(protocol="openai_completions"),
         a_workload(data=FILE),
+        a_workload(extra_body={"ignore_eos": True}),
+        a_workload(extra_body={"ignore_eos": False}),
     ]
-    assert len({load.digest, *(other.digest for other in others)}) == 5
+    assert len({load.digest, *(other.digest for other in others)}) == 7
+    # That of versions that knew no extra_body, so that runs from then are still compared.
+    assert load.digest == "b7d52bfa89715e79e00f065b0a6a57f1308116b2186293863f7bd3b087bfa127"
 
 
 def test_a_dataset_counts_by_its_content(tmp_path):

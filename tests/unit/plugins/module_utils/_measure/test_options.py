@@ -37,6 +37,8 @@ def test_a_workload():
     # What templates have made of numbers.
     assert (made.headers, made.slo) == ({"X-Shard": "7"}, {"ttft_p99_ms": 200.0})
     assert made.repeats == 3
+    extra = {"stop": None, "logit_bias": {"5": -1}}
+    assert options.workload_of(given(extra_body=extra)).extra_body == extra
 
 
 def test_defaults_are_those_of_the_engine():

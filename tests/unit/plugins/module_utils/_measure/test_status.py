@@ -37,6 +37,10 @@ def progress(**changes):
     return Progress(**fields)
 
 
+#: The tools of others tell nothing until they have ended.
+SILENT = dict.fromkeys(("sent", "completed", "errors", "in_flight", "requests_s", "tokens_s"))
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -51,6 +55,18 @@ def progress(**changes):
         ({"state": "draining"}, "stage 1 of 2, 90 of 101 requests answered, waiting for 10 more, 1 error"),
         ({"state": "draining", "in_flight": 0, "errors": 11}, "stage 1 of 2, 90 of 101 requests answered, 11 errors"),
         ({"state": "warmup", "stage": -1, "completed": 3}, "warm-up, 3 of 4 requests answered, 1 error"),
+        (
+            {"server_running": 8.0, "server_waiting": 2.0, "errors": 0},
+            (
+                "stage 1 of 2, 10 requests/s asked, 9.5 answered/s, 95 tokens/s, 10 in flight, 0 errors, "
+                "server 8 running and 2 waiting, 25 s left"
+            ),
+        ),
+        (
+            {**SILENT, "server_waiting": 2.0},
+            "stage 1 of 2, 10 requests/s asked, server 2 waiting, 25 s left",
+        ),
+        ({**SILENT, "state": "warmup", "stage": -1}, "warm-up, 4 requests"),
     ],
 )
 def test_lines(changes, told):

@@ -208,6 +208,8 @@ def test_what_is_asked():
     }
     whole = json.loads(Protocol(workload("openai_chat", stream=False)).body("Hi", 4))
     assert not {"stream", "stream_options"} & set(whole)
+    more = json.loads(Protocol(workload("jetstream", extra_body={"top_p": 0.5, "a": [None]})).body("Hi", 4))
+    assert more == {"prompt": "Hi", "max_tokens": 4, "stream": True, "top_p": 0.5, "a": [None]}
 
 
 @pytest.mark.parametrize(

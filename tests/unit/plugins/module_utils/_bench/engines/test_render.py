@@ -34,7 +34,9 @@ def workload(**changes):
 
 def rendered(name, job=None, **changes):
     found = engines.render(name, workload(**changes), job=job)
-    return found, json.loads(found.files["plan.json"])["steps"]
+    json.dumps(found.plan)  # is part of a file of JSON
+    assert found.plan["secrets"] == list(found.secrets)
+    return found, found.plan["steps"]
 
 
 @pytest.fixture
@@ -184,7 +186,38 @@ def test_guidellm(prompts):
     # It would end when each has been asked once.
     lines = [json.loads(line) for line in found.files["prompts.jsonl"].splitlines()]
     assert [line["prompt"] for line in lines] == ["One?", "Two?", "One?"]
-    assert found.secrets == {"GUIDELLM__SPEC__BACKEND__API_KEY": "api_key", "HF_TOKEN": "hf_token"}
+    assert found.secrets == {
+        "OPENAI_API_KEY": "api_key",
+        "GUIDELLM__SPEC__BACKEND__API_KEY": "api_key",
+        "HF_TOKEN": "hf_token",
+    }
+
+
+EXTRA = {"ignore_eos": True, "stop": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("aiperf", lambda found: config(found)["benchmark"]["endpoint"]["extra"]),
+        ("guidellm", lambda found: config(found, "json")["spec"]["backend"]["extras"]["body"]),
+        ("locust", lambda found: json.loads(found.files["workload.json"])["extra_body"]),
+        ("vllm_bench", lambda found: json.loads(_after(found.plan["steps"][0]["argv"], "--extra-body"))),
+    ],
+)
+def test_what_a_request_has_beside_the_workload_is_passed_on(name, told):
+    assert told(rendered(name, extra_body=EXTRA)[0]) == EXTRA
+
+
+def _after(argv, option):
+    return argv[argv.index(option) + 1]
+
+
+def test_inference_perf_adds_one_thing_to_a_request():
+    for value in (True, False):
+        assert config(rendered("inference_perf", extra_body={"ignore_eos": value})[0])["server"]["ignore_eos"] is value
+    with pytest.raises(InputError, match="adds nothing but ignore_eos"):
+        rendered("inference_perf", extra_body=EXTRA)
 
 
 def test_every_stage_of_every_repeat_is_a_command_with_a_seed_of_its_own():

@@ -107,6 +107,14 @@ def test_message_has_the_fields_of_schemas_that_are_there_and_ours():
     ]
 
 
+def test_the_number_of_a_request_tells_which_pod_has_sent_it(tmp_path):
+    run = a_run(tmp_path / "run-1", a_record(seq=4), a_record(seq=5))
+    told = json.loads((run.place / "environment.json").read_text())
+    shards = [{"client_pod": "bench-0-x", "host": "x"}, {"host": "y"}]
+    (run.place / "environment.json").write_text(json.dumps({**told, "shards": shards}))
+    assert [row["client_pod"] for row in rows.of_requests(rows.read(run.place))] == ["bench-0-x", "y"]
+
+
 def test_every_request_is_a_row_of_every_column(tmp_path):
     run = a_run(
         tmp_path / "run-1",
