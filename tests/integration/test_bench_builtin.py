@@ -131,7 +131,9 @@ def test_files_of_a_run_hold_no_text_and_no_key(bench):
     process = bench.start("--run-id", "one", slo={"ttft_p50_ms": 60000}, headers={"X-Team": "a"})
     status, result = bench.result(process)
     assert (status, result["summary"]["verdict"]) == (0, "passed")
+    bench.server.play(faults=["401", None])
     done = bench.run(keywords={"api_key": key})
+    assert "Not known: Bearer ***." in {record.message for record in done.records.values()}
     for place in (bench.folder / "one", done.place):
         assert all(path.stat().st_mode & 0o077 == 0 for path in place.iterdir())
         assert not any(key in path.read_text() for path in place.iterdir())

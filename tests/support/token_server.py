@@ -28,7 +28,7 @@ from pathlib import Path
 clock = time.monotonic
 
 MODEL = "local/paced-llama"
-FAULTS = ("slow", "stall", "reset", "429", "500", "malformed", "no_usage", "no_tokens", "error")
+FAULTS = ("slow", "stall", "reset", "401", "429", "500", "malformed", "no_usage", "no_tokens", "error")
 _AT_ONCE = 256
 _BEFORE_FAULT = 3  # tokens that are written before a stream goes wrong
 
@@ -301,6 +301,9 @@ class Connection(asyncio.Protocol):
         if model != server.script.model:
             said = {"message": f"The model `{model}` does not exist.", "type": "NotFoundError", "code": 404}
             self.transport.write(answer("404 Not Found", {"error": said}))
+        elif fault == "401":
+            said = {"message": f"Not known: {fields.get('authorization')}."}
+            self.transport.write(answer("401 Unauthorized", {"error": said}))
         elif fault == "429":
             header = f"Retry-After: {server.script.retry_after}\r\n"
             self.transport.write(answer("429 Too Many Requests", {"error": {"message": "Slow down."}}, header))

@@ -77,9 +77,10 @@ def _stage(stage: Stage, count: int, index: int) -> Stage:
     requests = None if stage.requests is None else _part(stage.requests, count, index)
     if stage.rate is None:
         return dataclasses.replace(stage, concurrency=_part(stage.concurrency or 0, count, index), requests=requests)
-    # By its part of the requests, not by that of the Pods: then all of them end at the same time.
+    # By its part of the requests, not by that of the Pods: then all of them end at the same time. They take turns.
     whole = requests_of(stage)
-    return dataclasses.replace(stage, rate=stage.rate * _part(whole, count, index) / whole, requests=requests)
+    rate = stage.rate * _part(whole, count, index) / whole
+    return dataclasses.replace(stage, rate=rate, requests=requests, phase=index / count or None)
 
 
 class _Shard:

@@ -70,6 +70,8 @@ class Stage:
     #: Seconds.
     duration: float | None = None
     requests: int | None = None
+    #: Of the part of a stage that is shared: by which share of their distance constant arrivals come later.
+    phase: float | None = None
 
     @property
     def kind(self) -> str:
@@ -453,6 +455,7 @@ def _stage(reader: _Reader) -> Stage:
         concurrency=reader.integer("concurrency", default=0, least=1) or None,
         duration=reader.number("duration") or None,
         requests=reader.integer("requests", default=0, least=1) or None,
+        phase=reader.number("phase") or None,
     )
     reader.end()
     return stage

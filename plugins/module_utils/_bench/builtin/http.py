@@ -486,8 +486,13 @@ class Heads:
             if not (api_key.isascii() and api_key.isprintable()):
                 raise InputError("The API key has characters that no header can carry.", hint="Check how it was read.")
             fields["Authorization"] = f"Bearer {api_key}"
+        self._api_key = api_key
         self._prefix = address.prefix
         self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+
+    def hide(self, said: str) -> str:
+        """What the server says, without the key, which some repeat when they refuse it."""
+        return said.replace(self._api_key, "***") if self._api_key else said
 
     def get(self, path: str) -> bytes:
         return f"GET {self._prefix}{path} HTTP/1.1\r\n{self._fields}\r\n".encode("latin-1", errors="replace")

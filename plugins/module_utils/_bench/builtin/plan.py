@@ -71,7 +71,7 @@ class Plan:
         count = stage.requests or max(1, round(rate * (stage.duration or 0)))
         if arrival == "poisson":
             return sorted(self._times.uniform(0, count / rate) for _index in range(count))
-        return [index / rate for index in range(count)]
+        return [(index + (stage.phase or 0)) / rate for index in range(count)]
 
 
 def _draw(length: Length, dice: random.Random) -> int:

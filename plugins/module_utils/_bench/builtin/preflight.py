@@ -152,7 +152,7 @@ class _Check:
 
     def _refused(self, exchange: Exchange, path: str) -> EndpointError:
         url, status = f"{self._workload.endpoint}{path}", exchange.status
-        said = exchange.message.rstrip(".")
+        said = self._heads.hide(exchange.message).rstrip(".")
         if exchange.error == "http" and status in {401, 403}:
             return EndpointError(f"{url} refuses with status {status}: {said}.", hint="Check the API key.")
         if exchange.error == "http":

@@ -80,7 +80,7 @@ class Sender:
             ok=not exchange.error,
             status=exchange.status,
             error=exchange.error,
-            message=exchange.message.replace(question.prompt, "...")[:200],
+            message=self._heads.hide(exchange.message).replace(question.prompt, "...")[:200],
             model=answer.model or workload.model,
             finish_reason=answer.finish_reason,
             schedule_delay_ms=_ms(exchange.begun - exchange.scheduled),

@@ -91,6 +91,7 @@ class Tool:
             status, cpu = self._run(step["argv"], place, command)
             for file, names in self._plan["private"].items():
                 _strip(place / file, names)
+            self._hide(place)
             stopped = self._stop.is_set()
             # Some tools end well when they are stopped, but the stage has not.
             told["steps"].append(
@@ -146,9 +147,20 @@ class Tool:
     def _keep_log(self, stream: t.IO[bytes]) -> None:
         with self._log.open("ab", buffering=0) as log:
             while line := stream.readline(_LINE):
-                for secret in self._secrets:
-                    line = line.replace(secret, b"***")
-                log.write(line)
+                log.write(self._hidden(line))
+
+    def _hidden(self, said: bytes) -> bytes:
+        for secret in self._secrets:
+            said = said.replace(secret, b"***")
+        return said
+
+    def _hide(self, place: Path) -> None:
+        """Servers repeat a key that they refuse, and tools keep what servers say."""
+        for path in place.rglob("*"):
+            if path.is_file():
+                data = path.read_bytes()
+                if (hidden := self._hidden(data)) != data:
+                    path.write_bytes(hidden)
 
     def _show_log(self) -> None:
         """On standard error, which the log of the Pod has as well."""

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from ansible_collections.modelops.serving.plugins.module_utils._bench import records, shards, stages
+from ansible_collections.modelops.serving.plugins.module_utils._bench.builtin import plan
 from ansible_collections.modelops.serving.plugins.module_utils._bench.engines.engine import requests_of
 from ansible_collections.modelops.serving.plugins.module_utils._bench.errors import InputError
 from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench.runs import (
@@ -61,6 +62,16 @@ def test_the_parts_are_the_whole(load, count, warmup, seed):
             assert all(one.concurrency <= part.max_in_flight for one, part in zip(found, parts, strict=True))
     # What one Pod sends is a workload like any other.
     assert [shards.workloads.parse(part.as_data()) for part in parts] == parts
+
+
+def test_the_parts_of_constant_arrivals_take_turns():
+    workload = a_workload(stages=[{"rate": 30, "duration": 2}])
+    times = [
+        time
+        for part in shards.split(workload, 3)
+        for time in plan.Plan(part, None, 0, 0).arrivals(part.stages[0], "constant")
+    ]
+    assert sorted(times) == pytest.approx(plan.Plan(workload, None, 0, 0).arrivals(workload.stages[0], "constant"))
 
 
 @pytest.mark.parametrize(

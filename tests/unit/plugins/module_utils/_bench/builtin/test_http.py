@@ -201,6 +201,8 @@ def test_heads():
     for line in ("X-Team: a", "Authorization: Bearer key", "Content-Length: 7", "X-Request-Id: run-0-0-1"):
         assert f"\r\n{line}\r\n" in text
     assert text.endswith("\r\n\r\n")
+    assert heads.hide("wrong: key") == "wrong: ***"
+    assert Heads(Address.of("http://host"), {}, None).hide("wrong: key") == "wrong: key"
     with pytest.raises(InputError) as caught:
         Heads(Address.of("http://host"), {}, "key\nX: y")
     assert "key\n" not in str(caught.value)

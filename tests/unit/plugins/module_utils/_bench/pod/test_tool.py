@@ -51,7 +51,7 @@ def tool(tmp_path):
 def test_commands_run_in_their_folders_until_one_fails(tool, tmp_path, monkeypatch, capsys):
     secret = uuid.uuid4().hex
     monkeypatch.setenv("KEY", secret)
-    fail = "import os; print('with', os.environ['KEY']); raise SystemExit(3)"
+    fail = "import os; open('said', 'w').write(os.environ['KEY']); print('with', os.environ['KEY']); raise SystemExit(3)"
     private = {"out.json": ["text"], "all": [], "missing": []}
     one = tool(WRITE, fail, "", private=private, secrets=["KEY", "MISSING"])
     with pytest.raises(ToolError, match="e ended with status 3 in stage-0-repeat-1"):
@@ -67,6 +67,7 @@ def test_commands_run_in_their_folders_until_one_fails(tool, tmp_path, monkeypat
     assert not (tmp_path / "stage-0-repeat-2").exists()
     # The log is shown, and tells no secret.
     assert (tmp_path / "e.log").read_text() == "with ***\n" == capsys.readouterr().err
+    assert (tmp_path / "stage-0-repeat-1" / "said").read_text() == "***"
 
 
 def test_a_file_that_was_not_written_to_its_end_is_removed(tool, tmp_path):
