@@ -1,5 +1,5 @@
-# Everything installs into this checkout: .venv (tools and collections), .venv-bench (the peers of the benchmark) and
-# .build (scratch). `make clean` removes all three.
+# Everything installs into this checkout: .venv (tools and collections), .venv-bench (the peers of the benchmark),
+# .venv-engines (load tools that tests run) and .build (scratch). `make clean` removes all of it.
 #
 # Needed on the machine: bash, git, make and Python 3.11 to 3.13 with venv.
 
@@ -29,7 +29,8 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(VENV)/collections
 
 # The pinned files are complete, so pip does not resolve anything: faster, and the same result on every machine.
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
+INSTALL := install --quiet --disable-pip-version-check --no-deps
+PIP_INSTALL := -m pip $(INSTALL)
 
 ##@ Use
 
@@ -47,7 +48,7 @@ bench: $(VENV)/.quickstart $(VENV)/.collections .venv-bench/.installed ## Compar
 
 .PHONY: clean
 clean: ## Remove everything make has installed or built
-	rm -rf .venv .venv-bench .build .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible
+	rm -rf .venv .venv-bench .venv-engines .build .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Test
@@ -65,7 +66,7 @@ units: stage ## Unit tests, isolated as Ansible isolates modules (UNITS=path)
 	scripts/ansible-test units --num-workers 2 $(UNITS)
 
 .PHONY: functional
-functional: $(VENV)/.dev $(VENV)/.collections ## Tests with real services on this machine (PYTEST_ARGS=...)
+functional: $(VENV)/.dev $(VENV)/.collections .venv-engines/locust/.installed ## Tests with real services on this machine (PYTEST_ARGS=...)
 	scripts/functional $(PYTEST_ARGS)
 
 .PHONY: cluster
@@ -132,14 +133,24 @@ build: stage ## Build the tarball of the collection, from what git knows or woul
 changelog: dev ## Write CHANGELOG.md for the version in galaxy.yml from changelogs/fragments
 	$(BIN)/antsibull-changelog release --reload-plugins --update-existing
 
+# Tests run the load tools that are there. locust is small enough to be there always.
+.PHONY: engines
+engines: .venv-engines/locust/.installed .venv-engines/aiperf/.installed ## Install more load tools for the tests, 1.5 GB
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
+	  $(MAKE) .venv-engines/inference_perf/.installed; \
+	else \
+	  echo "inference-perf needs Python 3.12: make PYTHON=python3.12 engines"; \
+	fi
+
 # requirements/*.in are edited by hand, requirements/*.txt of the same name are written here. dev is the superset, and
 # the smaller files follow its choices, so that all of them fit into one environment. One set of versions serves Python
-# 3.11 to 3.13. The comments in the .in files tell why something is capped.
+# 3.11 to 3.13, but for inference-perf. The comments in the .in files tell why something is capped.
 .PHONY: pins
 pins: .build/uv/.installed ## Renew the pinned versions in requirements/*.txt
-	cd requirements && for name in dev quickstart runtime bench; do \
+	cd requirements && for name in dev quickstart runtime bench locust aiperf inference_perf; do \
 	  constraint=; case $$name in quickstart|runtime) constraint="--constraint dev.txt" ;; esac; \
-	  ../.build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+	  python=3.11; case $$name in inference_perf) python=3.12 ;; esac; \
+	  ../.build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version $$python --fork-strategy fewest \
 	    --annotation-style line --custom-compile-command "make pins" $$constraint $$name.in --output-file $$name.txt; \
 	done
 
@@ -172,6 +183,12 @@ $(VENV)/.collections: requirements/collections.txt scripts/install_collections.p
 .venv-bench/.installed: requirements/bench.txt
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python $(PIP_INSTALL) --requirement $<
+	@touch $@
+
+# Few of the files are ever run, so none is compiled before.
+.venv-engines/%/.installed: requirements/%.txt | $(VENV)/.created
+	$(PYTHON) -m venv --without-pip $(@D)
+	$(BIN)/python -m pip --python $(@D)/bin/python $(INSTALL) --no-compile --requirement $<
 	@touch $@
 
 .build/uv/.installed: requirements/pins.txt

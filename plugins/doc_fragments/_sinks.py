@@ -81,6 +81,12 @@ options:
           - Whether prompts and answers are sent with the rows, where the run has kept them. They may be confidential,
             and are not sent when this is missing. The folder of a run is always sent as it is.
         type: bool
+      requests:
+        description:
+          - Whether O(to[].type=bigquery) loads the requests, too, and not the stages alone. V(true) when it is missing.
+          - V(false) is for requests that come by O(to[].type=pubsub) and a subscription. They would be in the table twice.
+        type: bool
+        version_added: 0.5.0
 """
         + suboptions(_s3.ModuleDocFragment.DOCUMENTATION)
         + suboptions(_gcs.ModuleDocFragment.DOCUMENTATION)

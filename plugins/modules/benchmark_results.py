@@ -95,12 +95,17 @@ EXAMPLES = r"""
         dataset: benchmarks
         bucket: demo-staging
 
-- name: Publish the requests to a topic whose subscription writes to BigQuery
+- name: Publish the requests to a topic whose subscription writes to BigQuery, and load the stages
   modelops.serving.benchmark_results:
     results: results
     to:
       - type: pubsub
         topic: projects/demo-project/topics/locust_pubsub_sink
+      - type: bigquery
+        project: demo-project
+        dataset: benchmarks
+        bucket: demo-staging
+        requests: false
 """
 
 RETURN = r"""
@@ -189,6 +194,7 @@ def argument_spec() -> dict[str, t.Any]:
                 "table": {"type": "str"},
                 "runs_table": {"type": "str"},
                 "text": {"type": "bool"},
+                "requests": {"type": "bool"},
             },
             "required_if": [
                 *stores["required_if"],

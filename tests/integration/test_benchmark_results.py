@@ -389,6 +389,11 @@ def test_job_that_fails_loads_nothing_and_can_be_tried_again(call, google, table
         ({"type": "pubsub", "topic": "metrics", "bucket": "b"}, {}, "A place of type pubsub does not know bucket."),
         ({"type": "parquet", "topic": "metrics"}, {}, "A place of type parquet does not know topic."),
         ({"type": "s3", "bucket": "b", "text": True}, {}, "A place of type s3 does not know text."),
+        (
+            {"type": "pubsub", "topic": "metrics", "requests": False},
+            {},
+            "A place of type pubsub does not know requests.",
+        ),
         ({"type": "local", "path": "/tmp", "region": "r"}, {}, "Destination local does not know region."),
         ({"type": "pubsub", "topic": "a/b"}, {}, "is not the full name of a topic"),
         ({"type": "index"}, {"run_id": "none"}, "There is no run 'none'"),

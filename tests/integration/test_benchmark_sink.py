@@ -276,11 +276,18 @@ def test_results_go_into_what_was_made(call, google, bench, storage, monkeypatch
     bench.report(done.place)
     made = call(**WHOLE)
     staging = {"bucket": "staging", "prefix": "loads"}
-    to = [{"type": "pubsub", "topic": made["topic"]}, {"type": "bigquery", "dataset": made["dataset"], **staging}]
+    tables = {"type": "bigquery", "dataset": made["dataset"], **staging}
+    to = [{"type": "pubsub", "topic": made["topic"]}, {**tables, "requests": False}]
     endpoints = {api: google.endpoint(api) for api in ("pubsub", "bigquery")}
     sent = call(benchmark_results, results=str(bench.folder), to=to, endpoints=endpoints)
     (run,) = sent["runs"]
-    assert [place["counts"] for place in run["sent"]] == [{"rows": 8}, {"rows": 8, "stages": 1}], sent
+    # The subscription fills the table of requests, which nothing else is to do.
+    assert [place["counts"] for place in run["sent"]] == [{"rows": 8}, {"rows": 0, "stages": 1}], sent
+    assert run["sent"][1]["where"] == f"{made['dataset']}/tables/runs"
+    assert not google.get(f"{DATASET}/tables/requests/rows")
+    for check in (True, False):
+        later = call(benchmark_results, check=check, results=str(bench.folder), to=[tables], endpoints=endpoints)
+        assert later["runs"][0]["sent"][0]["counts"] == {"rows": 8, "stages": 0}, later
     # Each field of each message, and each value of each row, is one that was declared: the stand-in refuses others.
     messages = google.get(f"pubsub/v1/{TOPIC}/messages")["messages"]
     rows = google.get(f"{DATASET}/tables/requests/rows")["rows"]

@@ -44,6 +44,7 @@ class BigQuery(Sink):
     """:param tables: names of the tables of requests and of stages, in this order.
     :param staging: a destination of type gcs, as :func:`build_store` takes it, for files while they are loaded.
     :param text: with prompts and answers.
+    :param requests: whether the requests are loaded, which may come by another way.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class BigQuery(Sink):
         *,
         project: str | None,
         text: bool,
+        requests: bool,
     ) -> None:
         self._client = client
         self._dataset = find_resource("dataset", dataset, project=project, location=None)
@@ -63,6 +65,7 @@ class BigQuery(Sink):
         self._tables = tables
         self._staging = staging
         self._text = text
+        self._requests = requests
         self._location = ""
         self._store("rows")  # refuses what it does not know before anything is sent
 
@@ -71,15 +74,19 @@ class BigQuery(Sink):
 
     def where(self, run: Run) -> str:
         del run
-        return f"{self._dataset.full_name}/tables/{self._tables[0]}"
+        return self._table(0 if self._requests else 1)
+
+    def _table(self, number: int) -> str:
+        return f"{self._dataset.full_name}/tables/{self._tables[number]}"
 
     def send(self, run: Run, ledger: Ledger, *, check: bool, warn: Warn) -> Counts:
         self._look()
-        where = self.where(run)
+        # One entry for both tables, whether requests are loaded or not: that may change.
+        where = self._table(0)
         entry = {"rows": 0, "stages": 0} | ledger.sent(where)
         counts = {"rows": 0, "stages": 0}
         first = entry["rows"]
-        last = first + rows.count(run, skip=first, warn=warn)
+        last = first + (rows.count(run, skip=first, warn=warn) if self._requests else 0)
         if last > first:
             # No more than were counted, should the run go on: the job is named by what it loads.
             found = itertools.islice(rows.of_requests(run, skip=first, text=self._text), last - first)

@@ -43,7 +43,7 @@ OWN: t.Final[dict[str, frozenset[str]]] = {
     "index": frozenset(),
     "parquet": frozenset({"text"}),
     "pubsub": frozenset({"topic", "project", "text"}),
-    "bigquery": frozenset({"dataset", "table", "runs_table", "project", "text"}),
+    "bigquery": frozenset({"dataset", "table", "runs_table", "project", "text", "requests"}),
 }
 _OWN_OF_ALL = frozenset().union(*OWN.values())
 #: What they take of the options of destinations.
@@ -136,7 +136,10 @@ class Door:
 
         staging = self._destination(item, "gcs")
         tables = (item["table"] or "requests", item["runs_table"] or "runs")
-        return BigQuery(self._client(staging), item["dataset"], tables, staging, project=project, text=text)
+        requests = item["requests"] is not False
+        return BigQuery(
+            self._client(staging), item["dataset"], tables, staging, project=project, text=text, requests=requests
+        )
 
     def _destination(self, item: Item, kind: str) -> Item:
         return _auth.destinations_data(self._module, [{**item, "type": kind}])[0]

@@ -6,7 +6,8 @@
 
 JetStream's ``/generate`` and the HTTP proxy of Saxml are asked by its template endpoint, which waits for whole answers:
 JetStream streams JSON objects and no server-sent events, which it does not read. It takes a stream that breaks off with
-a chunk of nonsense for a success, and the time at which it passes a request on to a worker for the one it was due.
+an error of the server or a chunk of nonsense for a success, and the time at which it passes a request on to a worker for
+the one it was due.
 """
 
 from __future__ import annotations
@@ -175,7 +176,8 @@ def _outcome(error: t.Mapping[str, t.Any] | None, *, cancelled: bool) -> tuple[i
     if not error:
         return 200, "", ""
     code, kind = error.get("code"), error.get("type") or ""
-    if code and code >= 400 and not kind.endswith("Error"):
+    # Exceptions have a code, too, where the server tells of an error within a stream. "Internal Server Error" is none.
+    if code and code >= 400 and not (kind.isidentifier() and kind.endswith("Error")):
         return code, "http", server_message(error.get("message") or "") or kind
     if kind == "InvalidInferenceResultError":
         return 200, "no_tokens", ""

@@ -15,8 +15,10 @@ import dataclasses
 import hashlib
 import json
 import typing as t
+from collections.abc import Callable
 from pathlib import Path
 
+from .. import search
 from ..builtin.protocols import message_of
 from ..errors import InputError
 from ..workload import Dataset, Length, Stage, Workload
@@ -189,14 +191,13 @@ class Engine(abc.ABC):
         )
 
 
-def plan(workload: Workload) -> t.Iterator[Command]:
-    """Every command in its turn."""
+def plan(workload: Workload, is_good: Callable[[int], bool] | None = None) -> t.Iterator[Command]:
+    """Every command in its turn; with ``is_good``, of a search only those that it needs (search.turns())."""
     if count := workload.warmup_requests:
         at_once = min(count, workload.stages[0].concurrency or _WARMUP_AT_ONCE)
         yield Command(WARMUP, Stage(concurrency=at_once, requests=count), WARMUP_INDEX, 0, workload.seed)
-    for repeat in range(workload.repeats):
-        for index, stage in enumerate(workload.stages):
-            yield Command(f"stage-{index}-repeat-{repeat}", stage, index, repeat, workload.seed)
+    for index, repeat in search.turns(workload, is_good):
+        yield Command(f"stage-{index}-repeat-{repeat}", workload.stages[index], index, repeat, workload.seed)
 
 
 def requests_of(stage: Stage) -> int:

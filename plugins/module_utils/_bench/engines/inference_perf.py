@@ -7,7 +7,8 @@
 What it does differently: its constant arrivals have random gaps that add up to the duration (ConstantLoadTimer in
 loadgen/load_timer.py), which is what others call Poisson arrivals of a known number. A closed loop fills up over a
 second (main_cli() in main.py), so that one of few requests may never be full. It makes prompts for completions alone
-(get_supported_apis() of its generators), and takes a stream that breaks off with a chunk of nonsense for a success.
+(get_supported_apis() of its generators), and takes a stream that breaks off with an error of the server or a chunk of
+nonsense for a success.
 """
 
 from __future__ import annotations

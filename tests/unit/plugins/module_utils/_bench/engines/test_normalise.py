@@ -122,6 +122,14 @@ def test_the_count_of_the_server_goes_before_that_of_the_chunks(tmp_path):
     assert record.tpot_ms == pytest.approx((record.e2e_ms - record.ttft_ms) / 11, abs=0.001)
 
 
+def test_an_internal_server_error_is_no_exception_of_aiperf(tmp_path):
+    folder = shutil.copytree(RECORDED / "aiperf", tmp_path / "aiperf")
+    path = folder / STAGE / FILES["aiperf"]
+    path.write_text(path.read_text().replace('429,"type":"Too Many Requests"', '500,"type":"Internal Server Error"'))
+    (record,) = [record for record in normalised("aiperf", folder)[0] if record.stage == 0 and record.status == 500]
+    assert (record.error, record.message) == ("http", "Slow down.")
+
+
 def test_guidellm_tells_no_gaps_but_that_it_was_late():
     _records, (facts,) = normalised("guidellm")
     assert facts.itl.count == 0
