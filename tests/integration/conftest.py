@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from aws import _aws, aws
+from browser import chromium
 from cluster import cluster, custom_kinds, namespace, pytest_sessionfinish, pytest_terminal_summary, requires_nodes
 from google_cloud import google
 from kaggle import kaggle
@@ -20,6 +21,7 @@ __all__ = [
     "_proxy",
     "api_proxy",
     "aws",
+    "chromium",
     "cluster",
     "collections",
     "custom_kinds",

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from cluster import ROOT, command
 from kubernetes import client, watch
 from kubernetes.client import ApiException
 from kubernetes.dynamic import DynamicClient
-from test_cluster import apt, cgroups, network
+from test_cluster import apt, browser, cgroups, common, network
 from test_cluster.common import ClusterError
 from test_cluster.network import Network
 from test_cluster.node import Node
@@ -476,6 +477,38 @@ def test_only_debians_own_archives_are_taken_from_the_machine(tmp_path):
         f"deb {signed}http://a/debian bookworm main",
         f"deb-src {signed}http://a/debian bookworm main",
     ]
+
+
+def test_what_is_kept_is_whole_and_made_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = []
+
+    def broken(work):
+        (work / "out").mkdir()
+        raise ClusterError("the mirror went away")
+
+    def whole(work):
+        found.append(list(work.iterdir()))
+        (work / "out").mkdir()
+        time.sleep(0.2)  # long enough for the other one to arrive
+        return work / "out"
+
+    with pytest.raises(ClusterError, match="mirror"):
+        common.kept("thing", broken)
+    with ThreadPoolExecutor() as threads:
+        folders = list(threads.map(common.kept, ["thing"] * 2, [whole] * 2))
+    assert found == [[]]
+    assert folders == [common.cache_directory() / "thing"] * 2
+    assert list(folders[0].parent.iterdir()) == folders[:1]
+
+
+def test_a_browser_that_is_installed_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ClusterError, match=r"google-chrome is on PATH, and Chromium can be taken from .+ only "):
+        browser.chromium()
+    path = tmp_path / "google-chrome"
+    path.touch(0o755)
+    assert browser.chromium() == browser.Browser(str(path), {})
 
 
 def test_pods_get_a_network_that_nobody_uses():

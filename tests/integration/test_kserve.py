@@ -78,12 +78,12 @@ def test_objects_are_what_kserve_and_authorino_know(hardware):
 def test_the_example_of_the_page_is_one():
     (text,) = re.findall(r"```yaml\n(- hosts:.+?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL)
     ((copy, serve),) = (play["tasks"] for play in yaml.safe_load(text))
-    given = {}
+    given = []
     for task, spec in ((copy, model_sync_job.argument_spec()), (serve, tpu_serving.argument_spec())):
         result = ArgumentSpecValidator(spec).validate(next(value for key, value in task.items() if key != "name"))
         assert not result.error_messages
-        given[len(given)] = result.validated_parameters
-    synced, params = given.values()
+        given.append(result.validated_parameters)
+    synced, params = given
     connection = params["model"]["connection"]
     assert connection["secret"] == synced["data_connection"]
     assert connection["path"] == f"{synced['data_connection_prefix']}/{params['model']['name']}"

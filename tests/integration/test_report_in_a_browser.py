@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
-import shutil
 import struct
 import subprocess
 import zlib
@@ -17,11 +17,6 @@ import pytest
 
 from ansible_collections.modelops.serving.plugins.module_utils._bench.html.page import render
 from ansible_collections.modelops.serving.tests.unit.plugins.module_utils._bench.html.sample import sample
-
-_NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
-_CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
-
-pytestmark = pytest.mark.skipif(_CHROMIUM is None, reason=f"none of {', '.join(_NAMES)} is on PATH")
 
 _WIDTHS = (360, 1280)
 #: The report runs no script, so this page measures it from outside: one frame for every width.
@@ -46,6 +41,7 @@ addEventListener("load", () => {
           across: Math.max(...marks.map(mark => mark.right)) - Math.min(...marks.map(mark => mark.left)),
           letters: Math.min(...words.map(word => parseFloat(page.defaultView.getComputedStyle(word).fontSize)))
             * frame.width / 560,
+          narrowest: Math.min(...words.map(word => box(word).width)),
           outside: words.filter(word => box(word).left < frame.left - 1 || box(word).right > frame.right + 1
             || box(word).top < frame.top - 1 || box(word).bottom > frame.bottom + 1).map(word => word.textContent),
         };
@@ -67,12 +63,12 @@ def report():
 
 
 @pytest.fixture
-def browser(tmp_path):
+def browser(chromium, tmp_path):
     """Runs Chromium to its end. Returns the process, with what it printed."""
 
     def run(*arguments):
         command = [
-            _CHROMIUM,
+            chromium.command,
             "--headless",
             # CI runs as root in a container, where Chromium's own sandbox cannot be made.
             "--no-sandbox",
@@ -84,7 +80,8 @@ def browser(tmp_path):
             f"--user-data-dir={tmp_path / 'profile'}",
             *arguments,
         ]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        environment = os.environ | chromium.environment
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
 
     return run
 
@@ -113,6 +110,8 @@ def test_layout_on_phone_and_desktop(report, browser, tmp_path):
             assert plot["width"] > 300 and plot["height"] > 100, plot
             assert plot["marks"], plot
             assert plot["letters"] >= 9, plot
+            # Without a font, words have no width.
+            assert plot["narrowest"] > 2, plot
             assert plot["outside"] == [], plot
             assert plot["left"] > 0 and plot["across"] > plot["width"] / 4, plot
         assert all(table["rows"] and table["height"] > 40 for table in layout["tables"])

@@ -4,8 +4,9 @@
 
 """Which combination of a sweep is worth its chips: Pareto fronts over the stages of its runs. Pure.
 
-A run has the name of its combination. A point is one stage of one of them that is valid and has missed no objective. It is dominated by another point that is at least as good in all three of throughput, TTFT p99 and tokens
-per second of one user, and better in one. Throughput is per dollar where every point has a price, else per chip where
+A run has the name of its combination. A point is one stage of one of them that is valid and has missed no objective. It
+is dominated by another point that is at least as good in all three of throughput, TTFT p99 and tokens per second of one
+user, and better in one. Throughput is per dollar where every point has a price, else per chip where
 all chips are known, else that of the whole server: only what all points have compares them.
 """
 

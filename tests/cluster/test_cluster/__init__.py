@@ -3,5 +3,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A real Kubernetes cluster for tests: the one of KUBECONFIG, one of kind, or one built from Debian's own sources.
 
-Needs nothing but the standard library, so that it runs before anything is installed.
+And a browser, from the same place. Needs nothing but the standard library, so that it runs before anything is installed.
 """

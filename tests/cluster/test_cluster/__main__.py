@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import build, built, given, image, kind
+from . import browser, build, built, given, image, kind
 from .common import ClusterError, NoCluster, locked, progress, state_directory, tail
 from .state import State
 
@@ -36,10 +36,14 @@ def create(directory: Path) -> State:
 
 
 def prepare(_directory: Path) -> None:
-    """What takes long and is kept for later: the programs and the image of a cluster that is built here.
+    """What takes long and is kept for later: a browser, the programs and the image of a cluster that is built here.
 
     :raises NoCluster: there can be none. :raises ClusterError: it went wrong.
     """
+    try:
+        browser.chromium()
+    except ClusterError as error:
+        progress(f"no Chromium: {error}")
     if not os.environ.get("KUBECONFIG") and not kind.usable():
         build.programs()
         image.build()

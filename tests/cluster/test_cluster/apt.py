@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,23 @@ def system(path: Path = Path("/etc/os-release")) -> dict[str, str]:
         return {}
     found = re.findall(r"^(\w+)=\"?(.*?)\"?$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return dict(found)
+
+
+def unsupported(what: str, commands: Sequence[str]) -> str:
+    """Why this cannot be done on this machine, or nothing.
+
+    :param what: the beginning of the answer, for example "a cluster can be built".
+    """
+    found = system()
+    if (found.get("ID"), found.get("VERSION_CODENAME")) != ("debian", RELEASE):
+        return f"{what} on Debian 12 only, and this is {found.get('PRETTY_NAME', 'another system')}"
+    missing = [name for name in commands if not shutil.which(name)]
+    return f"{what} only with {', '.join(missing)}" if missing else ""
+
+
+def architecture() -> str:
+    """The machine's, as Debian and Go call it: "amd64"."""
+    return run(["dpkg", "--print-architecture"]).strip()
 
 
 def sources(directory: Path = Path("/etc/apt")) -> list[str]:
@@ -56,9 +74,12 @@ def _entries(directory: Path) -> Iterator[tuple[str, str, str]]:
 
 
 class Apt:
-    """apt-get with lists and a cache below ``directory``; proxies and keyrings are those of the machine."""
+    """apt-get with lists and a cache below ``directory``; proxies and keyrings are those of the machine.
 
-    def __init__(self, directory: Path) -> None:
+    :param without: packages that are never fetched as dependencies: the machine has them, or nobody uses them.
+    """
+
+    def __init__(self, directory: Path, *, without: Sequence[str] = ()) -> None:
         lines = sources()
         if not lines:
             raise ClusterError(f"no Debian archive of {RELEASE} found below /etc/apt")
@@ -66,7 +87,9 @@ class Apt:
         for folder in ("lists/partial", "archives/partial"):
             (directory / folder).mkdir(parents=True, exist_ok=True)
         (directory / "sources.list").write_text("\n".join(lines) + "\n")
-        (directory / "status").touch()  # of a machine with nothing installed
+        # Of a machine with nothing installed but these. No dependency asks for a higher version.
+        installed = f"Status: install ok installed\nArchitecture: {architecture()}\nVersion: 9999"
+        (directory / "status").write_text("".join(f"Package: {name}\n{installed}\n\n" for name in without))
         self._options = [
             f"-oDir::State={directory}",
             f"-oDir::State::lists={directory}/lists",
@@ -104,7 +127,7 @@ class Apt:
         return self._extract(folder, into)
 
     def unpack_with_dependencies(self, packages: Sequence[str], into: Path) -> Path:
-        """Unpack these packages and all that they need on a machine with nothing installed."""
+        """Unpack these packages and all that they need on a machine with nothing installed but ``without``."""
         self._run("install", "--download-only", "--yes", *packages)
         return self._extract(self.directory / "archives", into)
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from pathlib import Path
 
-from .apt import RELEASE, Apt, system
-from .common import NoCluster, cache_directory, digest, locked, progress, run
+from .apt import RELEASE, Apt, architecture, unsupported
+from .common import NoCluster, digest, kept, progress, run
 
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 _GO = "1.19"
+_COMMANDS = ("apt-get", "dpkg", "make", "openssl", "tar", "unshare")
 _BUILD_PACKAGES = (
     f"golang-{_GO}-go",
     f"golang-{_GO}-src",
@@ -64,41 +64,18 @@ class Programs:
         return self.directory / "bin" / name
 
 
-def unsupported() -> str:
-    """Why this machine cannot build a cluster, or nothing."""
-    found = system()
-    if (found.get("ID"), found.get("VERSION_CODENAME")) != ("debian", RELEASE):
-        name = found.get("PRETTY_NAME", "this system")
-        return f"a cluster can be built from Debian 12's sources on Debian 12 only, and this is {name}"
-    missing = [name for name in ("apt-get", "dpkg", "make", "openssl", "tar", "unshare") if not shutil.which(name)]
-    return f"building a cluster needs {', '.join(missing)}" if missing else ""
-
-
 def programs() -> Programs:
     """The programs, from the cache or built now (about five minutes on two cores, 3 GB while it lasts).
 
     :raises NoCluster: this machine cannot build them.
     """
-    if reason := unsupported():
+    if reason := unsupported("a cluster can be built from Debian 12's sources", _COMMANDS):
         raise NoCluster(reason)
-    architecture = run(["dpkg", "--print-architecture"]).strip()
     recipe = digest(*_BUILD_PACKAGES, *_RUNTIME_PACKAGES, *_PROGRAMS, _GOFLAGS, str(_RECIPE))
-    name = f"kubernetes-{RELEASE}-{architecture}-{recipe}"
-    cache = cache_directory()
-    finished = cache / name
-    with locked(cache):
-        if not finished.is_dir():
-            work = cache / f"{name}.building"
-            shutil.rmtree(work, ignore_errors=True)
-            started = time.monotonic()
-            _build(work)
-            (work / "out").rename(finished)  # a build that was killed never looks finished
-            shutil.rmtree(work)
-            progress(f"built in {time.monotonic() - started:.0f} s, kept in {finished}")
-    return Programs(finished)
+    return Programs(kept(f"kubernetes-{RELEASE}-{architecture()}-{recipe}", _build))
 
 
-def _build(work: Path) -> None:
+def _build(work: Path) -> Path:
     progress("fetching sources and tools from the Debian archive")
     apt = Apt(work / "apt")
     tarball = apt.source("kubernetes", work / "source")
@@ -131,7 +108,7 @@ def _build(work: Path) -> None:
     }
     what = " ".join(f"cmd/{name}" for name in COMPONENTS)
     run(["nice", "make", f"WHAT={what}"], cwd=tree, env=environment, log=work / "build.log")
-    _collect(work / "out", tree, runtime)
+    return _collect(work / "out", tree, runtime)
 
 
 def _renew_reflect2(tree: Path, tools: Path) -> None:
@@ -141,7 +118,7 @@ def _renew_reflect2(tree: Path, tools: Path) -> None:
     shutil.copytree(tools / "usr/share/gocode/src/github.com/modern-go/reflect2", vendored)
 
 
-def _collect(out: Path, tree: Path, runtime: Path) -> None:
+def _collect(out: Path, tree: Path, runtime: Path) -> Path:
     programs = out / "bin"
     programs.mkdir(parents=True)
     for name in COMPONENTS:
@@ -153,3 +130,4 @@ def _collect(out: Path, tree: Path, runtime: Path) -> None:
     shutil.copytree(runtime / "usr/lib/cni", out / "cni")
     for folder in [*runtime.glob("usr/lib/*-linux-gnu"), *runtime.glob("lib/*-linux-gnu")]:
         shutil.copytree(folder, out / "lib", symlinks=True, dirs_exist_ok=True)
+    return out

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -118,6 +119,27 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def kept(name: str, make: Callable[[Path], Path]) -> Path:
+    """The folder of this name in the cache, made now if it is not there.
+
+    :param make: gets a folder to work in, which is removed, and returns one in it, which is kept.
+    """
+    cache = cache_directory()
+    finished = cache / name
+    if finished.is_dir():
+        return finished
+    with locked(cache):
+        if not finished.is_dir():
+            work = cache / f"{name}.building"
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(exist_ok=True)  # a child of what was killed may still write there
+            started = time.monotonic()
+            make(work).rename(finished)  # what was killed never looks finished
+            shutil.rmtree(work)
+            progress(f"made in {time.monotonic() - started:.0f} s, kept in {finished}")
+    return finished
 
 
 def write_private(path: Path, text: str) -> Path:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from . import archive
-from .apt import Apt
+from .apt import Apt, architecture
 from .build import Programs
 from .common import CHECKOUT, cache_directory, digest, locked, progress, run
 
@@ -93,10 +93,6 @@ def install_packages(target: Path) -> None:
     for place, source in _STAND_INS.items():
         (target / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target / place)
-
-
-def architecture() -> str:
-    return run(["dpkg", "--print-architecture"]).strip()
 
 
 def write_pause_image(programs: Programs, path: Path) -> None:

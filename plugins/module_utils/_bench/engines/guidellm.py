@@ -51,6 +51,7 @@ class GuideLLM(Engine):
 
     def step(self, workload: Workload, command: Command, job: Job) -> tuple[dict[str, str], list[str]]:
         file = f"{command.name}.json"
+        extras = _extras(workload)
         config = {
             "spec": {
                 "backend": {
@@ -65,7 +66,7 @@ class GuideLLM(Engine):
                     "http2": False,
                     # Whether the endpoint answers is asked before.
                     "validate_backend": False,
-                    **({"extras": extras} if (extras := _extras(workload)) else {}),
+                    **({"extras": extras} if extras else {}),
                 },
                 "profile": _profile(workload, command.stage),
                 "constraints": [_end(command.stage)],

@@ -158,7 +158,7 @@ def test_the_deadline_of_the_run_names_the_operation():
 )
 def test_why_it_failed(error, kind, told, hint):
     found = failure({**GKE, "status": "DONE", **error}, "create the node pool p")
-    assert type(found) is kind
+    assert found.__class__ is kind
     assert found.message == f"Google failed to create the node pool p: {told}."
     assert hint in found.hint and "operation-1" in found.hint
 
