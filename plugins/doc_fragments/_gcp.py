@@ -23,4 +23,17 @@ options:
         public address.
     type: dict
     default: {}
+  impersonate_service_account:
+    description:
+      - E-mail address of a service account to act as. The credentials get a token for it that is good for an hour, from the
+        API C(iamcredentials.googleapis.com), and are used for nothing else.
+      - Of several, the last one is acted as. Each of the others is impersonated by the one before it, the first one by the
+        credentials.
+      - Who impersonates an account needs the permission C(iam.serviceAccounts.getAccessToken) on it, which
+        C(roles/iam.serviceAccountTokenCreator) has.
+      - E(GOOGLE_IMPERSONATE_SERVICE_ACCOUNT) and then E(CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT) are used when it is
+        missing, with commas between several.
+    type: list
+    elements: str
+    version_added: 0.5.0
 """

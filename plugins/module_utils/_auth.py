@@ -56,6 +56,15 @@ GCS: Spec = {
 GCP: Spec = {
     "project": {"type": "str", "fallback": (env_fallback, ["GCP_PROJECT", "GOOGLE_CLOUD_PROJECT"])},
     "endpoints": {"type": "dict", "default": {}},
+    # Of Terraform and of gcloud; the latter takes a chain with commas, as lists of Ansible do.
+    "impersonate_service_account": {
+        "type": "list",
+        "elements": "str",
+        "fallback": (
+            env_fallback,
+            ["GOOGLE_IMPERSONATE_SERVICE_ACCOUNT", "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT"],
+        ),
+    },
     **GCS,
 }
 TLS: Spec = {"validate_certs": {"type": "bool"}, "ca_bundle": {"type": "path", "aliases": ["aws_ca_bundle"]}}

@@ -82,6 +82,7 @@ def google_client(module: AnsibleModule) -> GoogleClient:
         google_credentials(module),
         Control(**control_options(module)),
         endpoints={name: str(address) for name, address in params["endpoints"].items()},
+        impersonate=[name.strip() for name in params["impersonate_service_account"] or () if name.strip()],
         validate_certs=params["validate_certs"] is not False,
         ca_bundle=params["ca_bundle"],
     )

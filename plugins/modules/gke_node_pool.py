@@ -237,8 +237,8 @@ options:
     type: str
   placement_policy:
     description:
-      - Name of a resource policy. A slice of tpu7x on several nodes needs a workload policy with its topology. It cannot be
-        changed.
+      - Name of a resource policy. A slice of tpu7x on several nodes needs a workload policy with its topology, which
+        M(modelops.serving.gcp_workload_policy) makes. It cannot be changed.
     type: str
   version:
     description:

@@ -50,6 +50,8 @@ MANY = [
     "sts",
     "tpu",
 ]
+MIDDLE, DEPLOYER, NOBODY = (f"{name}@demo-project.iam.gserviceaccount.com" for name in ("middle", "deployer", "nobody"))
+DENIED = "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)."
 BATCH = "/v1/projects/demo-project/services:batchEnable"
 
 
@@ -81,8 +83,12 @@ def test_twelve_steps(google, playbooks):
     steps = [{"services": ["storage", "compute.googleapis.com", "iam"]}] * 4 + [{"services": many}] * 4
     steps += [{"services": many, "state": "disabled"}] * 4
     tasks = [{MODULE: step, "check_mode": number % 2 == 0} for number, step in enumerate(steps)]
+    google.fail(f"serviceAccounts/{NOBODY}", status=403, reason="PERMISSION_DENIED", message=DENIED)
+    for accounts in (f"{MIDDLE}, {DEPLOYER}", NOBODY):
+        options = {"services": first, "state": "disabled", "impersonate_service_account": accounts}
+        tasks.append({MODULE: options, "ignore_errors": True})
     run = playbooks.tasks(tasks, "--diff", env=google.environment).ok()
-    results = run.results
+    *results, impersonated, refused = run.results
 
     assert [result["changed"] for result in results] == [True, True, False, False] * 3
     for predicted, done in zip(results[::2], results[1::2], strict=True):
@@ -104,6 +110,13 @@ def test_twelve_steps(google, playbooks):
     assert results[5]["changed_services"] == new
     assert results[5]["diff"]["before"] == {**dict.fromkeys(new, False), **dict.fromkeys(first, True)}
     assert not any(results[9]["services"].values()) and '-    "compute.googleapis.com": true' in run.output
+
+    assert not impersonated["changed"] and NOBODY in refused["msg"] and "serviceAccountTokenCreator" in refused["msg"]
+    asked, used, last = google.requests[-3:]
+    assert (asked.account, asked.path) == ("", f"/v1/projects/-/serviceAccounts/{DEPLOYER}:generateAccessToken")
+    assert asked.body["delegates"] == [f"projects/-/serviceAccounts/{MIDDLE}"]
+    assert (used.account, used.api, last.status) == (DEPLOYER, "serviceusage", 403)
+    assert "ya29" not in run.output
 
 
 def test_what_is_refused(google, services):

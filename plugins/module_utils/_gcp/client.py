@@ -22,7 +22,11 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors 
     TransferError,
     TransientError,
 )
-from ansible_collections.modelops.serving.plugins.module_utils._transfer.google import GoogleAuth, GoogleCredentials
+from ansible_collections.modelops.serving.plugins.module_utils._transfer.google import (
+    GoogleAuth,
+    GoogleCredentials,
+    Impersonation,
+)
 from ansible_collections.modelops.serving.plugins.module_utils._transfer.web import (
     RETRY_STATUS,
     WebClient,
@@ -38,6 +42,7 @@ class GoogleClient:
     """The APIs of Google Cloud that are reached as ``https://NAME.googleapis.com``.
 
     :param endpoints: name of an API -> another address of it. ``GCP_<NAME>_ENDPOINT`` counts where none is given.
+    :param impersonate: service accounts of :class:`Impersonation`; none for the credentials themselves.
     :raises InputError: credentials or endpoints that do not fit.
     """
 
@@ -47,18 +52,30 @@ class GoogleClient:
         control: Control,
         *,
         endpoints: t.Mapping[str, str] | None = None,
+        impersonate: t.Sequence[str] = (),
         validate_certs: bool = True,
         ca_bundle: str | None = None,
     ) -> None:
         self._control = control
         self._endpoints = dict(endpoints or {})
         self._web = WebClient(control, pool_size=2, validate_certs=validate_certs, ca_bundle=ca_bundle)
-        self._auth = GoogleAuth(credentials.resolved(), self._web, scope=_SCOPE)
+        impersonation = Impersonation(tuple(impersonate), self.endpoint("iamcredentials")) if impersonate else None
+        self._auth = GoogleAuth(credentials.resolved(), self._web, scope=_SCOPE, impersonation=impersonation)
 
     @property
     def control(self) -> Control:
         """Deadline and pauses of the run."""
         return self._control
+
+    def access_token(self) -> str:
+        """The token that requests carry, good for some minutes at least.
+
+        :raises InputError: the credentials are none. :raises TransferError: there is none to be had.
+        """
+        authorization = self._auth.headers().get("authorization", "")
+        if not authorization:
+            raise InputError("Without credentials there is no access token.", hint="Change auth_kind.")
+        return authorization.removeprefix("Bearer ")
 
     def endpoint(self, api: str) -> str:
         """Where an API is reached.

@@ -15,22 +15,26 @@ from ansible_collections.modelops.serving.plugins.module_utils._transfer.errors 
 
 #: Types of resources that can be asked. The API of BigQuery has no such method for datasets.
 TESTABLE: t.Final[tuple[str, ...]] = tuple(name for name in KINDS if name != "dataset")
-# The most that IAM takes at once. https://cloud.google.com/iam/quotas
+# Bounded as URLs are: for buckets they are parameters of a query.
 _MOST = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """Permissions on one resource. ``role`` is one that has them, for the message."""
+    """Permissions on one resource. ``role`` is one that has them, for the message.
+
+    With ``may_be_absent`` nothing is missing where there is no such resource.
+    """
 
     resource: Resource
     permissions: tuple[str, ...]
     role: str | None = None
+    may_be_absent: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What is missing of a need. Where there is no such resource that is all of it."""
+    """What is missing of a need."""
 
     need: Need
     missing: list[str]
@@ -39,7 +43,7 @@ class Finding:
     @property
     def message(self) -> str:
         """What is missing and where, and a role that has it; empty where nothing is missing."""
-        if not self.exists:
+        if not self.exists and not self.need.may_be_absent:
             return f"The {self.need.resource} does not exist."
         if not self.missing:
             return ""
@@ -62,7 +66,8 @@ def find_missing(client: GoogleClient, needs: t.Iterable[Need]) -> list[Finding]
     findings = []
     for need in asked:
         found = held[str(need.resource)]
-        missing = [name for name in need.permissions if name not in (found or ())]
+        lacking = [name for name in need.permissions if name not in (found or ())]
+        missing = [] if found is None and need.may_be_absent else lacking
         findings.append(Finding(need, missing, exists=found is not None))
     return findings
 

@@ -31,14 +31,14 @@ def check_project(project: str | None) -> str:
     return project
 
 
-def check_name(noun: str, name: str) -> None:
-    """Refuse what cannot be the name of a cluster or node pool.
+def check_name(noun: str, name: str, *, longest: int = LONGEST_NAME) -> None:
+    """Refuse what cannot be the name of a cluster or node pool, or with ``longest`` of another resource.
 
     :raises InputError: it cannot.
     """
-    if len(name) > LONGEST_NAME:
+    if len(name) > longest:
         raise InputError(
-            f"{name!r} has {len(name)} characters, and the name of a {noun} at most {LONGEST_NAME}.",
+            f"{name!r} has {len(name)} characters, and the name of a {noun} at most {longest}.",
             hint="Take a shorter name or prefix.",
         )
     if not _NAME.fullmatch(name):

@@ -430,8 +430,8 @@ def _put_slice(wanted: Data, new: Data, given: t.Mapping[str, t.Any], on: Slice,
             raise InputError(
                 f"A node pool of several hosts with {on.generation.name} needs placement_policy, a workload policy that "
                 f"has the topology {on.topology}.",
-                hint="Create it with `gcloud compute resource-policies create workload-policy NAME "
-                f"--type=HIGH_THROUGHPUT --accelerator-topology={on.topology} --region={region_of(given['location'])}`.",
+                hint=f"Create it in {region_of(given['location'])} with the module gcp_workload_policy and "
+                f"accelerator_topology: {on.topology}.",
             )
         return
     put(wanted, "placementPolicy.type", "COMPACT" if placement else None)

@@ -11,7 +11,6 @@ the next one finds it by what it works on, and goes on from there.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import typing as t
 import urllib.parse
@@ -19,6 +18,7 @@ import urllib.parse
 from ansible_collections.modelops.serving.plugins.module_utils._gcp.client import GoogleClient, RateLimitError
 from ansible_collections.modelops.serving.plugins.module_utils._gcp.converge import converge, explained
 from ansible_collections.modelops.serving.plugins.module_utils._gcp.operations import Operation, Operations
+from ansible_collections.modelops.serving.plugins.module_utils._gcp.outcome import Outcome
 from ansible_collections.modelops.serving.plugins.module_utils._gke.cluster import DesiredCluster, elsewhere
 from ansible_collections.modelops.serving.plugins.module_utils._gke.fields import Call, Data
 from ansible_collections.modelops.serving.plugins.module_utils._gke.node_pool import NODE_COUNT, DesiredNodePool
@@ -47,29 +47,6 @@ _ABSENT = {
     "cluster": "Check project and location.",
     "node pool": "Create the cluster first, with the module gke_cluster.",
 }
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What was done, or in check mode would be.
-
-    :param live: the resource as it is now, None where there is none.
-    :param shown: the fields that were given, before and after, for a diff.
-    :param steps: what was sent, in words.
-    """
-
-    changed: bool
-    live: Live
-    shown: tuple[Data, Data]
-    steps: list[str]
-    warnings: list[str]
-    header: str
-
-    def result(self) -> Data:
-        """What both modules return."""
-        before, after = self.shown
-        headers = {"before_header": self.header, "after_header": self.header}
-        return {"changed": self.changed, "steps": self.steps, "diff": {**headers, "before": before, "after": after}}
 
 
 class Resource:

@@ -11,14 +11,16 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import threading
 import typing as t
 
-from .errors import AccessError, InputError, TransientError
+from .errors import AccessError, InputError, TransferError, TransientError
 
 if t.TYPE_CHECKING:
     from .web import WebClient
 
+IAM_CREDENTIALS = "https://iamcredentials.googleapis.com"
 AUTH_KINDS = ("application", "serviceaccount", "accesstoken", "anonymous")
 
 
@@ -83,6 +85,34 @@ class GoogleCredentials:
 
 
 @dataclasses.dataclass(frozen=True)
+class Impersonation:
+    """Whose tokens are used instead of those of the credentials themselves: the last account's. Each of the others is
+    impersonated by the one before it, the first one by the credentials.
+
+    https://cloud.google.com/iam/docs/create-short-lived-credentials-delegated
+
+    :param accounts: e-mail addresses of service accounts. :param endpoint: of the IAM Service Account Credentials API.
+    :raises InputError: one is no such address.
+    """
+
+    accounts: tuple[str, ...]
+    endpoint: str = IAM_CREDENTIALS
+
+    def __post_init__(self) -> None:
+        for account in self.accounts:
+            if not re.fullmatch(r"[^@\s/:]+@[^@\s/:]+", account):
+                raise InputError(
+                    f"{account!r} is not the e-mail address of a service account, so it cannot be impersonated.",
+                    hint="Give one such as deployer@demo-project.iam.gserviceaccount.com.",
+                )
+
+    @property
+    def names(self) -> list[str]:
+        """The accounts as the API names them."""
+        return [f"projects/-/serviceAccounts/{account}" for account in self.accounts]
+
+
+@dataclasses.dataclass(frozen=True)
 class _Answer:
     """What google-auth expects from its transport."""
 
@@ -97,10 +127,22 @@ class GoogleAuth:
 
     :param credentials: resolved.
     :param scope: what the tokens are for, an OAuth scope of Google.
+    :param impersonation: whose tokens to use, where not those of the credentials.
+    :raises InputError: there are no credentials that could impersonate.
     """
 
-    def __init__(self, credentials: GoogleCredentials, web: WebClient, *, scope: str) -> None:
+    def __init__(
+        self,
+        credentials: GoogleCredentials,
+        web: WebClient,
+        *,
+        scope: str,
+        impersonation: Impersonation | None = None,
+    ) -> None:
+        if impersonation and credentials.auth_kind == "anonymous":
+            raise InputError("Without credentials no service account can be impersonated.", hint="Change auth_kind.")
         self._options = credentials
+        self._impersonation = impersonation
         self._web = web
         self._scope = scope
         self._lock = threading.Lock()
@@ -114,7 +156,7 @@ class GoogleAuth:
         if self._options.auth_kind == "anonymous":
             return {}
         headers: dict[str, str] = {}
-        if self._options.auth_kind == "accesstoken":
+        if self._options.auth_kind == "accesstoken" and not self._impersonation:
             headers["authorization"] = f"Bearer {self._options.access_token}"
         else:
             with self._lock, self._errors():
@@ -140,7 +182,22 @@ class GoogleAuth:
         return True
 
     def _load(self) -> t.Any:
+        if not self._impersonation:
+            return self._own()
+        *delegates, name = self._impersonation.names
+        return require_package("google.auth.impersonated_credentials", "google-auth").Credentials(
+            self._own(),
+            target_principal=self._impersonation.accounts[-1],
+            target_scopes=[self._scope],
+            delegates=delegates,
+            iam_endpoint_override=f"{self._impersonation.endpoint}/v1/{name}:generateAccessToken",
+        )
+
+    def _own(self) -> t.Any:
+        """The credentials themselves."""
         options = self._options
+        if options.auth_kind == "accesstoken":
+            return require_package("google.oauth2.credentials", "google-auth").Credentials(options.access_token)
         if options.auth_kind == "application":
             auth = require_package("google.auth", "google-auth")
             credentials, _project = auth.default(request=self._request)
@@ -177,6 +234,8 @@ class GoogleAuth:
                 "or set auth_kind to anonymous for public data.",
             ) from error
         except exceptions.GoogleAuthError as error:
+            if self._impersonation and (refused := _not_impersonated(self._impersonation, error.args)):
+                raise refused from error
             what = f"Google gave no access token: {_first_line(error)}."
             if isinstance(error, exceptions.TransportError) or getattr(error, "retryable", False):
                 raise TransientError(what, hint="Check the network and proxies of this machine.") from error
@@ -201,6 +260,30 @@ class GoogleAuth:
             return _Answer(*self._web.fetch(method, url, headers=headers, body=data, timeout=timeout))
         except TransientError as error:
             raise require_package("google.auth.exceptions", "google-auth").TransportError(str(error)) from error
+
+
+def _not_impersonated(impersonation: Impersonation, told: t.Sequence[t.Any]) -> TransferError | None:
+    """The error for a refusal of the IAM Service Account Credentials API; None for those of others.
+
+    :param told: of google-auth: a message, and the answer where there was one.
+    """
+    try:
+        # Answers of the token server have a text as their error.
+        error = json.loads(told[1])["error"]
+        code, message = int(error["code"]), str(error.get("message") or "no reason given")
+    except (IndexError, ValueError, KeyError, TypeError):
+        return None
+    *before, account = impersonation.accounts
+    what = f"Google gave no access token for {account}: {message.strip().splitlines()[0].rstrip('.')} ({code})."
+    if code == 429 or code >= 500:
+        return TransientError(what, hint="Try again later.")
+    asking = f"{before[-1]}, and each account of the chain on its next one," if before else "the credentials in use"
+    hint = (
+        f"Give {asking} the role roles/iam.serviceAccountTokenCreator on {account}, which has the permission "
+        "iam.serviceAccounts.getAccessToken. The account has to exist, and the API iamcredentials.googleapis.com has to "
+        "be enabled in the project of the one that asks."
+    )
+    return AccessError(what, hint=hint)
 
 
 def _first_line(error: BaseException) -> str:

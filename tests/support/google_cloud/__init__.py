@@ -48,14 +48,13 @@ from .operations import Failure, Rule
 from .server import Answer, Message, Server
 from .state import PROJECT, PROJECT_NUMBER, Call, Resource, State
 from .tls import Authority
-from .tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 #: Custom methods that only look.
-_LOOKS = ("getIamPolicy", "testIamPermissions", "access", "getAncestry", "batchGet", "search")
+_LOOKS = ("getIamPolicy", "testIamPermissions", "access", "getAncestry", "batchGet", "search", "generateAccessToken")
 #: What can be asked of any project, enabled or not.
 _ALWAYS_ON = ("cloudresourcemanager", "serviceusage", "iamcredentials", "storage")
 
@@ -64,7 +63,8 @@ _ALWAYS_ON = ("cloudresourcemanager", "serviceusage", "iamcredentials", "storage
 class Request:
     """One request as it came. ``path`` is decoded and that of the URL (``/v1/projects/...``), ``body`` parsed JSON.
 
-    ``status`` is the answer's, also of one that got lost; 0 where a fault left the request undone.
+    ``status`` is the answer's, also of one that got lost; 0 where a fault left the request undone. ``account`` is the
+    service account whose token it came with, empty for :attr:`GoogleCloud.access_token`.
     """
 
     method: str
@@ -73,6 +73,7 @@ class Request:
     query: dict[str, str]
     body: Any
     status: int = 0
+    account: str = ""
 
     @property
     def writes(self) -> bool:
@@ -140,7 +141,7 @@ class GoogleCloud:
         self._authority = Authority(directory)
         self._server = Server(self._answer, self._authority)
         self._state = State()
-        self._tokens = Tokens()
+        self._tokens = self._state.tokens
         self._faults: list[Fault] = []
         self._lags: list[_Lag] = []
         #: Whether APIs refuse that Service Usage does not know as enabled.
@@ -394,7 +395,7 @@ class GoogleCloud:
         if api is None:
             raise ApiError(404, f"The requested URL {message.path} was not found on this server.")
         route, parameters = api.find(message.method, message.path)
-        self._tokens.check(message.headers.get("Authorization"))
+        request.account = self._tokens.check(message.headers.get("Authorization"))
         if message.content and request.body is None:
             raise invalid("Invalid JSON payload received. Unexpected token.")
         api.check_query(route.method, message.query)
@@ -425,7 +426,7 @@ class GoogleCloud:
         """:raises ApiError: 403, the API is not enabled or a permission is missing."""
         project = call.project_if_any()
         service = f"serviceusage/v1/projects/{project}/services/{call.api}.googleapis.com"
-        if project and self.require_services and call.api not in _ALWAYS_ON:
+        if project and project != "-" and self.require_services and call.api not in _ALWAYS_ON:
             enabled = self._state.find(service)
             if not enabled or enabled["state"] != "ENABLED":
                 raise disabled(call.api, project)

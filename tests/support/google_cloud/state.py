@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ApiError, invalid, not_found
 from .operations import Operations
+from .tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,7 @@ class State:
         #: Bytes that no answer may carry as part of a resource, such as the payload of a secret's version.
         self.contents: dict[str, bytes] = {}
         self.operations = Operations()
+        self.tokens = Tokens()
         #: Permissions that nobody has, see :meth:`GoogleCloud.deny`.
         self.denied: set[str] = set()
         #: (region, metric) -> how much of it may be used.

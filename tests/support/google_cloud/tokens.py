@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 import uuid
 from typing import Any
@@ -26,17 +27,29 @@ class Tokens:
         self.access_token = "ya29." + uuid.uuid4().hex
         self._keys: dict[str, dict[str, str]] = {}
         self._expiry = {self.access_token: float("inf")}
+        self._owners: dict[str, str] = {}
 
     def revoke(self, token: str) -> None:
         self._expiry.pop(token, None)
 
-    def check(self, authorization: str | None) -> None:
-        """:raises ApiError: 401, unless the header carries a token that counts."""
+    def check(self, authorization: str | None) -> str:
+        """The service account whose token it is, empty for :attr:`access_token`.
+
+        :raises ApiError: 401, unless the header carries a token that counts.
+        """
         scheme, _space, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _unauthenticated(_MISSING, "CREDENTIALS_MISSING")
         if self._expiry.get(token, 0) < time.time():
             raise _unauthenticated(_INVALID, "ACCESS_TOKEN_EXPIRED")
+        return self._owners.get(token, "")
+
+    def issue(self, email: str) -> tuple[str, str]:
+        """A new token of a service account, and when it expires."""
+        token, expiry = "ya29.c." + uuid.uuid4().hex, time.time() + _LIFETIME
+        self._expiry[token], self._owners[token] = expiry, email
+        ends = datetime.datetime.fromtimestamp(expiry, datetime.timezone.utc)
+        return token, ends.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def service_account_key(self, email: str, project: str, token_uri: str) -> dict[str, str]:
         """The key file of a service account, made once for each."""
@@ -76,8 +89,7 @@ class Tokens:
             jwt.decode(form["assertion"], certs=key, audience=[token_uri, "https://oauth2.googleapis.com/token"])
         except (ValueError, exceptions.GoogleAuthError):
             return 400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
-        token = "ya29.c." + uuid.uuid4().hex
-        self._expiry[token] = time.time() + _LIFETIME
+        token, _ends = self.issue(email)
         return 200, {"access_token": token, "expires_in": _LIFETIME, "token_type": "Bearer"}
 
 

@@ -381,6 +381,20 @@ def _user_of(call: Call, path: str) -> str:
             if _path_of(call, router["network"]) == path
         ]
         return str(users[0]["selfLink"].partition("/v1/")[2]) if users else ""
+    if collection == "resourcePolicies":
+        return _pool_with_policy(call, call.parameters["region"], call.parameters["resourcePolicy"])
+    return ""
+
+
+def _pool_with_policy(call: Call, region: str, policy: str) -> str:
+    """A node pool that uses a resource policy; empty where there is none."""
+    for location in (region, *places.zones_of(region)):
+        for path, _cluster in call.state.children(
+            f"container/v1/projects/{call.project()}/locations/{location}/clusters"
+        ):
+            for pool, found in call.state.children(f"{path}/nodePools"):
+                if (found.get("placementPolicy") or {}).get("policyName") == policy:
+                    return call.name(pool)
     return ""
 
 

@@ -112,6 +112,12 @@ def list_objects(call: Call) -> Resource:
     return {"kind": "storage#objects", **call.page(objects, "items")}
 
 
+@carries_out("storage.objects.delete")
+def delete_object(call: Call) -> None:
+    call.state.get(call.path, "No such object.")
+    call.state.remove(call.path)
+
+
 @carries_out(f"{_BUCKETS}.getIamPolicy")
 def get_policy(call: Call) -> Resource:
     path = call.path.removesuffix("/iam")
@@ -138,7 +144,8 @@ def set_policy(call: Call) -> Resource:
 @carries_out(f"{_BUCKETS}.testIamPermissions")
 def test_permissions(call: Call) -> Resource:
     _bucket(call, call.path.removesuffix("/iam/testPermissions"))
-    return {"kind": "storage#testIamPermissionsResponse", "permissions": call.queries["permissions"]}
+    held = [name for name in call.queries["permissions"] if name not in call.state.denied]
+    return {"kind": "storage#testIamPermissionsResponse", **({"permissions": held} if held else {})}
 
 
 def _bucket(call: Call, path: str) -> Resource:

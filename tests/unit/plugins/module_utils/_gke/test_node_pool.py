@@ -205,7 +205,7 @@ def test_ironwood_takes_a_workload_policy():
     assert pool["placementPolicy"] == {"policyName": "workload-2x2x2"} and pool["initialNodeCount"] == 2
     with pytest.raises(InputError, match="needs placement_policy") as caught:
         wanted(**iron)
-    assert "--accelerator-topology=2x2x2" in caught.value.hint
+    assert "in us-central1 with the module gcp_workload_policy and accelerator_topology: 2x2x2" in caught.value.hint
 
 
 def test_capacity():
