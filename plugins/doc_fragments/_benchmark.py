@@ -201,6 +201,21 @@ options:
         O(usd_per_hour). Goodput is the share of requests that keep all limits of latency.
     type: dict
     default: {}
+  search:
+    description:
+      - Whether only the highest load is looked for that meets O(slo). O(stages) are then the candidates, in ascending order,
+        all with O(stages[].rate) or all with O(stages[].concurrency). A binary search decides which of them are run, each
+        with all O(repeats), so that of 15 candidates at most 4 are.
+      - A stage counts as good when its figures are valid and its verdict is passed. One that is inconclusive or invalid
+        counts as not met, so give each enough requests. The search takes for granted that a load above one that is not
+        good is not good either.
+      - The verdict is that of the stage that was found, so V(passed); of the lowest one when none was found. What loads
+        above it miss makes nothing fail.
+      - Objectives that more load brings nearer are refused - C(requests_s_min), C(output_tok_s_min), C(total_tok_s_min)
+        and C(usd_per_mtok_max).
+    type: bool
+    default: false
+    version_added: 0.5.0
   results:
     description:
       - Folder of all results. Each run has a folder of its own in it, and a row in C(index.sqlite) beside them.

@@ -101,6 +101,25 @@ EXAMPLES = r"""
     results: results
   register: measured
 
+- name: Find the highest of six loads that meets the objectives, by running three of them at most
+  modelops.serving.inference_benchmark:
+    endpoint: http://gemma.serving.svc:8000
+    model: google/gemma-3-27b-it
+    data:
+      input_tokens: {mean: 512}
+      output_tokens: {mean: 128}
+    search: true
+    stages:
+      - {rate: 2, duration: 120}
+      - {rate: 4, duration: 120}
+      - {rate: 8, duration: 120}
+      - {rate: 16, duration: 120}
+      - {rate: 32, duration: 120}
+      - {rate: 64, duration: 120}
+    slo: {ttft_p95_ms: 500, error_rate: 0.01}
+    results: results
+  register: found  # found.search.asked are requests per second
+
 - name: Stop a release that is too slow or slower than the last good one, and let CI show why
   modelops.serving.inference_benchmark:
     endpoint: https://models.example.com
@@ -283,6 +302,29 @@ slo:
     verdict:
       description: V(passed), V(failed) or V(inconclusive).
       type: str
+search:
+  description: What was found. None without O(search).
+  type: dict
+  returned: when there is a report
+  contains:
+    highest:
+      description: Number of the highest stage that is good. None when none is.
+      type: int
+    asked:
+      description: Its load.
+      type: float
+    kind:
+      description: V(rate) or V(concurrency).
+      type: str
+    candidates:
+      description: How many stages there were to choose from.
+      type: int
+    probes:
+      description:
+        - The stages that were run, in their order, each with C(stage), C(asked) and C(verdict), which is V(passed),
+          V(failed), V(inconclusive) or V(invalid).
+      type: list
+      elements: dict
 comparison:
   description: The run and its baseline.
   type: dict

@@ -82,6 +82,7 @@ options:
   parallelism:
     description:
       - How many Pods share the load, for more than one can send. Rates, requests and requests in flight are divided.
+        O(search) takes one.
     type: int
     default: 1
   tokenizer:
@@ -460,6 +461,29 @@ slo:
     verdict:
       description: V(passed), V(failed) or V(inconclusive).
       type: str
+search:
+  description: What was found. None without O(search).
+  type: dict
+  returned: when there is a report
+  contains:
+    highest:
+      description: Number of the highest stage that is good. None when none is.
+      type: int
+    asked:
+      description: Its load.
+      type: float
+    kind:
+      description: V(rate) or V(concurrency).
+      type: str
+    candidates:
+      description: How many stages there were to choose from.
+      type: int
+    probes:
+      description:
+        - The stages that were run, in their order, each with C(stage), C(asked) and C(verdict), which is V(passed),
+          V(failed), V(inconclusive) or V(invalid).
+      type: list
+      elements: dict
 comparison:
   description: The run and its baseline.
   type: dict

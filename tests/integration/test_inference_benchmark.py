@@ -116,6 +116,20 @@ def test_plays(playbooks, bench, options):
     assert not playbooks.leftovers()
 
 
+def test_a_search_finds_the_highest_load_that_meets_the_objectives(bench, run):
+    bench.server.play(seats=4, slow=0.6)
+    candidates = [{"concurrency": many, "requests": 24} for many in (1, 2, 3, 4, 8, 16)]
+    found = run(stages=candidates, slo={"ttft_p50_ms": 300}, search=True, warmup={"requests": 2})
+    assert (found["search"]["highest"], found["search"]["asked"], found["search"]["kind"]) == (3, 4.0, "concurrency")
+    tried = [(probe["asked"], probe["verdict"]) for probe in found["search"]["probes"]]
+    assert tried == [(3.0, "passed"), (8.0, "failed"), (4.0, "passed")]
+    assert (found["verdict"], found["canary_verdict"], found["stopped"]) == ("passed", "promote", False)
+    # Nothing was sent of the other stages.
+    assert len(bench.server.log()) == 1 + 2 + 3 * 24
+    cases = ElementTree.parse(found["junit"]).findall(".//testcase")
+    assert {case.get("classname") for case in cases} == {"stage 3"} and not any(map(len, cases))
+
+
 def test_a_run_is_held_against_the_last_good_one(bench, run):
     thrice = {"repeats": 3, "baseline": "last_good", "fail_on": ["slo", "regression"], "slo": EASY}
     first = run(**thrice, run_id="first")

@@ -35,7 +35,10 @@ _BEFORE_FAULT = 3  # tokens that are written before a stream goes wrong
 
 @dataclasses.dataclass
 class Script:
-    """How requests are answered. Seconds. Request number n gets fault n modulo their number; None is no fault."""
+    """How requests are answered. Seconds. Request number n gets fault n modulo their number; None is no fault.
+
+    One that comes when ``seats`` others are under way gets the fault slow.
+    """
 
     ttft: float = 0.02
     itl: float = 0.002
@@ -44,6 +47,7 @@ class Script:
     text: str = " token"
     model: str = MODEL
     faults: tuple[str | None, ...] = (None,)
+    seats: int | None = None
 
 
 class Entry:
@@ -295,6 +299,8 @@ class Connection(asyncio.Protocol):
         if kind == "generate":
             kind = "saxml" if "model_id" in asked else "jetstream"
         fault = server.script.faults[len(server.log) % len(server.script.faults)]
+        if server.script.seats is not None and sum(one.ended is None for one in server.log) >= server.script.seats:
+            fault = "slow"
         entry = Entry(len(server.log), now, fields.get("x-request-id", ""), fault)
         server.log.append(entry)
         model = asked.get("model", asked.get("model_id", server.script.model))

@@ -13,7 +13,7 @@ the environment (``OPENAI_API_KEY``). Progress is one JSON object per line on st
 ``{"result": {...}}`` on standard output, which can be told from progress also where both streams end in one log.
 
 Exit status: 0 done and no objective missed, 1 failed, 2 bad input, 4 the endpoint is missing, refuses, or answers
-without tokens, 5 an objective was missed, 6 it cannot be told whether one was missed, 143 stopped by SIGTERM or SIGINT,
+without tokens, 5 an objective was missed or a search found no load, 6 it cannot be told whether one was missed, 143 stopped by SIGTERM or SIGINT,
 with what was measured kept. After 2 another try changes nothing.
 """
 

@@ -11,10 +11,12 @@ import itertools
 import math
 import typing as t
 
-from . import compare, honesty, slo
+from . import compare, honesty, search, slo
 from .cost import usd_per_mtok
 from .html import data as page
-from .stats import Distribution, StageResult, percentile
+from .records import Record
+from .stages import StageFacts
+from .stats import Distribution, StageResult, collect, limits_of_requests, percentile, summarise
 from .workload import Length, Workload
 
 #: What the timeline is not finer than, in seconds.
@@ -77,8 +79,51 @@ def judge(results: t.Iterable[StageResult], workload: Workload, about: About) ->
     return judged
 
 
+def is_good(stage: int, records: t.Iterable[Record], facts: t.Iterable[StageFacts], workload: Workload) -> bool:
+    """Whether a stage that was run is valid and has met all objectives, by all that was measured so far."""
+    collected = collect(
+        (record for record in records if record.stage == stage), limits_of_requests(workload.objectives)
+    )
+    results = summarise(collected, (fact for fact in facts if fact.stage == stage), workload)
+    return [_probe(one)["verdict"] for one in judge(results, workload, {})] == ["passed"]
+
+
+def _probe(stage: Judged) -> search.Probe:
+    summary = stage.result.summary
+    verdict = "invalid" if stage.reasons else slo.overall(stage.slo) or "inconclusive"
+    return {"stage": summary.stage, "asked": summary.asked, "verdict": verdict}
+
+
+def search_data(judged: t.Iterable[Judged], workload: Workload) -> search.Found | None:
+    """What a search has found so far; None where nothing was searched."""
+    if not workload.search:
+        return None
+    tried = [stage for stage in judged if _is_whole(stage, workload)]
+    tried.sort(key=lambda stage: stage.result.facts[0].t_begin)
+    return search.found([_probe(stage) for stage in tried], workload)
+
+
+def _is_whole(stage: Judged, workload: Workload) -> bool:
+    return sum(summary.finished for summary in stage.result.repeats) == workload.repeats
+
+
+def deciding(judged: t.Sequence[Judged], workload: Workload) -> list[Judged]:
+    """The stages that the verdict is about: all of them, but of a search search.deciding().
+
+    A search that was cut off has none but the one that was cut off.
+    """
+    found = search_data(judged, workload)
+    if found is None:
+        return list(judged)
+    if not search.is_over(found):
+        return [stage for stage in judged if not _is_whole(stage, workload)]
+    return [stage for stage in judged if stage.result.summary.stage == search.deciding(found)]
+
+
 def is_stopped(judged: t.Sequence[Judged], workload: Workload) -> bool:
     """Whether the run ended before its workload was through."""
+    if (found := search_data(judged, workload)) is not None:
+        return not search.is_over(found)
     finished = sum(summary.finished for stage in judged for summary in stage.result.repeats)
     return finished < len(workload.stages) * workload.repeats
 
@@ -103,7 +148,8 @@ def summary_data(run_id: str, judged: t.Sequence[Judged], workload: Workload, ab
         "stopped": is_stopped(judged, workload),
         "key": key_of(workload, about),
         **{name: about.get(name) for name in ("chips", "tensor_parallel", "usd_per_hour")},
-        "verdict": slo.overall(verdict for stage in judged for verdict in stage.slo),
+        "verdict": slo.overall(verdict for stage in deciding(judged, workload) for verdict in stage.slo),
+        "search": search_data(judged, workload),
         "slo": [dataclasses.asdict(verdict) for stage in judged for verdict in stage.slo],
         "stages": [
             stage.result.summary.as_data()
@@ -142,6 +188,7 @@ def page_data(
         "stopped": summary["stopped"],
         "facts": _facts(judged, workload, about),
         "verdict": summary["verdict"],
+        "search": summary["search"],
         "stages": [_stage(stage, about.get("chips")) for stage in judged],
         "slo": [t.cast("page.SloResult", dataclasses.asdict(verdict)) for stage in judged for verdict in stage.slo],
         "errors": [

@@ -53,8 +53,9 @@ def report(
     page = report_data.page_data(
         summary, judged, workload, whole, earlier=earlier, baseline=baseline, server=_samples(place / "server.jsonl")
     )
-    verdicts = [verdict for stage in judged for verdict in stage.slo]
-    invalid = {stage.result.summary.stage: stage.reasons for stage in judged}
+    decisive = report_data.deciding(judged, workload)
+    verdicts = [verdict for stage in decisive for verdict in stage.slo]
+    invalid = {stage.result.summary.stage: stage.reasons for stage in decisive}
     write_text(place / "summary.json", _json(summary))
     write_text(
         place / "report.json",

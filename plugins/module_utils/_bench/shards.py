@@ -30,10 +30,15 @@ _TOLD = ("client_pod", "client_node", "host", "cores", "started_at")
 def split(workload: Workload, count: int) -> list[Workload]:
     """The parts of a workload, each for one Pod. Together they send as much as the whole, and nothing twice.
 
-    :raises InputError: a stage has less than one request for each of them.
+    :raises InputError: a stage has less than one request for each of them, or which are run is only known on the way.
     """
     if count == 1:
         return [workload]
+    if workload.search:
+        raise InputError(
+            f"A search cannot be shared by {count} Pods: which stage is next depends on what all have measured.",
+            hint="Set parallelism to 1 with more cpu, or run the stages without search.",
+        )
     if workload.max_in_flight < count:
         raise InputError(
             f"max_in_flight is {workload.max_in_flight}, less than one for each of {count} Pods.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import itertools
 import json
 import math
 import typing as t
@@ -16,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .errors import InputError
-from .slo import Objective
+from .slo import GROWING, Objective
 from .slo import parse as parse_slo
 
 PROTOCOLS = ("openai_completions", "openai_chat", "jetstream", "saxml")
@@ -110,14 +111,17 @@ class Workload:
     keep_text: bool = False
     keep_itl: bool = False
     slo: t.Mapping[str, float] = dataclasses.field(default_factory=dict)
+    #: Whether only the highest stage is looked for that meets the objectives. Stages then rise in load.
+    search: bool = False
 
     def as_data(self) -> dict[str, t.Any]:
         """The workload as parse() takes it, as plain JSON data without what is not set."""
         data = _plain(self)
         data["warmup"] = {"requests": data.pop("warmup_requests")}
-        if not self.extra_body:
-            # Workloads of versions that did not know it are the same ones.
-            del data["extra_body"]
+        for name in ("extra_body", "search"):
+            if not data[name]:
+                # Workloads of versions that did not know it are the same ones.
+                del data[name]
         return t.cast("dict[str, t.Any]", data)
 
     @property
@@ -176,12 +180,15 @@ def parse(data: t.Mapping[str, t.Any]) -> Workload:
         keep_text=reader.flag("keep_text", default=False),
         keep_itl=reader.flag("keep_itl", default=False),
         slo=_slo(reader),
+        search=reader.flag("search", default=False),
     )
     if workload.protocol != "jetstream" and not workload.model:
         reader.mistake(f"model is required for the protocol {workload.protocol or 'asked for'}")
     for index, stage in enumerate(workload.stages):
         if (stage.concurrency or 0) > workload.max_in_flight:
             reader.mistake(f"stages[{index}].concurrency is above max_in_flight, which is {workload.max_in_flight}")
+    if workload.search:
+        _check_search(workload, reader)
     reader.end()
     if reader.mistakes:
         raise InputError(
@@ -479,6 +486,17 @@ def _slo(reader: _Reader) -> dict[str, float]:
     except InputError as error:
         reader.mistake(str(error).rstrip("."))
         return {}
+
+
+def _check_search(workload: Workload, reader: _Reader) -> None:
+    """Can more load only make it worse?"""
+    if not workload.slo:
+        reader.mistake("search needs slo, which says what load is good")
+    if backwards := [name for name in workload.slo if name in GROWING]:
+        reader.mistake(f"search takes no slo that more load brings nearer, such as {backwards[0]}")
+    loads = [stage.asked for stage in workload.stages]
+    if len({stage.kind for stage in workload.stages}) > 1 or any(a >= b for a, b in itertools.pairwise(loads)):
+        reader.mistake("search needs stages that rise in load, all by rate or all by concurrency")
 
 
 def _is_number(value: t.Any) -> bool:

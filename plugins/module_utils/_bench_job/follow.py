@@ -114,8 +114,8 @@ class _Watch:
     def _collect(self, member: Member) -> None:
         told = member.said[PROGRESS]
         stage = told["repeat"], told["stage"]
-        # Of a run that was gone on with, stages may have ended before.
-        if stage > self._stages.get(member.number, (0, 0)):
+        # Of a run that was gone on with, stages may have ended before. A search also goes to lower ones.
+        if stage != self._stages.get(member.number, (0, 0)):
             try:
                 self._crew.collect(member)
             except KubeError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.modelops.serving.plugins.module_utils._bench import search
 from ansible_collections.modelops.serving.plugins.module_utils._bench.errors import BenchError
 
 Data: t.TypeAlias = "t.Mapping[str, t.Any]"
@@ -46,8 +47,11 @@ def judge(summary: Data, comparison: Data | None, fail_on: t.Collection[str], to
     """The verdict, and which of the gates ``fail_on`` hold.
 
     ``comparison`` is ``{baseline, deltas}``. It counts for the verdict when ``regression`` is among the gates; a change
-    counts when it is more than noise and more than ``tolerance``, a share of the baseline's value.
+    counts when it is more than noise and more than ``tolerance``, a share of the baseline's value. Of a search, nothing
+    counts but the stage that search.deciding() names.
     """
+    if summary.get("search"):
+        summary, comparison = _decisive(summary, comparison)
     worse = _worse(comparison, tolerance)
     verdict = summary["verdict"]
     if comparison and "regression" in fail_on:
@@ -77,6 +81,15 @@ def failures(summary: Data) -> str:
     sent = sum(stage["sent"] for stage in stages)
     kinds = sorted({f"{failure['error']} {failure['status'] or ''}".strip() for failure in seen})
     return f"None of {sent} requests was answered ({', '.join(kinds) or 'all were cancelled'})."
+
+
+def _decisive(summary: Data, comparison: Data | None) -> tuple[Data, Data | None]:
+    stage = search.deciding(summary["search"])
+
+    def only(data: Data, *names: str) -> Data:
+        return {**data, **{name: [one for one in data[name] if one["stage"] == stage] for name in names}}
+
+    return only(summary, "slo", "stages"), comparison and only(comparison, "deltas")
 
 
 def _of_comparison(comparison: Data, worse: t.Sequence[Data]) -> str:

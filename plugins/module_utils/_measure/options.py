@@ -34,7 +34,7 @@ GATES = ("slo", "invalid", "inconclusive", "regression")
 # Options that are those of a workload, under the same names.
 _WORKLOAD = (
     *("endpoint", "protocol", "model", "stream", "data", "stages", "arrival", "warmup", "seed", "repeats"),
-    *("connect_timeout", "request_timeout", "stall_timeout", "max_in_flight", "keep_text", "keep_itl"),
+    *("connect_timeout", "request_timeout", "stall_timeout", "max_in_flight", "keep_text", "keep_itl", "search"),
 )
 
 
@@ -93,6 +93,7 @@ def benchmark_options(*, required: bool = True) -> dict[str, t.Any]:
         "keep_itl": {"type": "bool", "default": False},
         "server_metrics": {"type": "list", "elements": "str", "default": []},
         "slo": {"type": "dict", "default": {}},
+        "search": {"type": "bool", "default": False},
         "results": {"type": "path", "required": required},
         "run_id": {"type": "str"},
         "about": {

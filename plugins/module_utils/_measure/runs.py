@@ -125,6 +125,7 @@ class Runs:
             "junit": str(place / "junit.xml"),
             "stopped": summary["stopped"],
             "slo": summary["slo"],
+            "search": summary["search"],
             "stages": [figures(stage) for stage in summary["stages"]],
         }
         return summary

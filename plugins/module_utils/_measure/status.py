@@ -38,7 +38,7 @@ def line(progress: Progress, workload: Workload) -> str:
         answered = f"{progress.completed} of {workload.warmup_requests} requests answered, {errors}"
         return f"warm-up, {answered if told else f'{workload.warmup_requests} requests'}"
     repeat = f", repeat {progress.repeat + 1} of {progress.repeats}" if progress.repeats > 1 else ""
-    where = f"stage {progress.stage + 1} of {progress.stages}{repeat}"
+    where = f"{'search, ' if workload.search else ''}stage {progress.stage + 1} of {progress.stages}{repeat}"
     if progress.state == "draining":
         waiting = f", waiting for {progress.in_flight} more" if progress.in_flight else ""
         return f"{where}, {progress.completed} of {progress.sent} requests answered{waiting}, {errors}"
@@ -49,7 +49,8 @@ def line(progress: Progress, workload: Workload) -> str:
         parts += [f"{progress.in_flight} in flight", errors]
     parts += _server(progress)
     left = remaining(progress, workload)
-    return ", ".join([*parts, *([] if left is None else [_left(left)])])
+    of_stage = " of this stage" if workload.search else ""
+    return ", ".join([*parts, *([] if left is None else [_left(left) + of_stage])])
 
 
 def _server(progress: Progress) -> list[str]:
@@ -59,9 +60,10 @@ def _server(progress: Progress) -> list[str]:
 
 
 def remaining(progress: Progress, workload: Workload) -> float | None:
-    """Seconds until everything is sent; None where the server decides how long a stage takes."""
+    """Seconds until everything is sent, or of a search the stage; None where the server decides how long that takes."""
     spans = [_span(stage) for stage in workload.stages]
-    after = spans[progress.stage + 1 :] + spans * (progress.repeats - progress.repeat - 1)
+    again = progress.repeats - progress.repeat - 1
+    after = [spans[progress.stage]] * again if workload.search else spans[progress.stage + 1 :] + spans * again
     known = [span for span in (progress.remaining, *after) if span is not None]
     return sum(known) if len(known) == len(after) + 1 else None
 

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import records, stages
+from .. import records, report_data, search, stages
 from ..errors import InputError, StoppedError
 from ..records import Record, Writer, write_text
 from ..stages import StageFacts
@@ -117,7 +117,12 @@ def run(
     with Writer(place / records.FILE) as writer, _quiet_collector(), _many_files(workload.max_in_flight):
         write_text(place / "workload.json", _json(workload.as_data()))
         write_text(place / "environment.json", _json({**environment("builtin", engine.origin), **(about or {})}))
-        return asyncio.run(engine.run(writer.write, lambda facts: stages.write(place / stages.FILE, facts)))
+
+        def is_good(stage: int) -> bool:
+            found = records.read(place / records.FILE), stages.read(place / stages.FILE)
+            return report_data.is_good(stage, *found, workload)
+
+        return asyncio.run(engine.run(writer.write, lambda facts: stages.write(place / stages.FILE, facts), is_good))
 
 
 def _json(data: t.Any) -> str:
@@ -200,8 +205,17 @@ class Engine:
         self._broken: BaseException | None = None
         self.origin = origin
 
-    async def run(self, keep: Callable[[Record], None], save: Callable[[list[StageFacts]], None]) -> list[StageFacts]:
-        """All stages, one after the other. ``save`` is given the facts of all that have ended so far."""
+    async def run(
+        self,
+        keep: Callable[[Record], None],
+        save: Callable[[list[StageFacts]], None],
+        is_good: Callable[[int], bool],
+    ) -> list[StageFacts]:
+        """All stages, one after the other, or of a search those that it needs.
+
+        :param save: is given the facts of all that have ended so far.
+        :param is_good: whether a stage that was run met the objectives.
+        """
         workload = self._workload
         client = Client(
             self._address,
@@ -218,14 +232,14 @@ class Engine:
             if workload.warmup_requests:
                 await self._warm_up(client, sender)
                 self._check_stop()
-            for repeat in range(workload.repeats):
-                for index, stage in enumerate(workload.stages):
-                    current = self._begin(stage, (index, repeat), client, sender, keep)
-                    await self._follow(current, stage, (index, repeat), client)
-                    # Of a stage that was cut off there are records, but nothing is said of it as a whole.
-                    self._check_stop()
-                    found.append(current.facts(stage, workload.arrival, self.origin))
-                    save(found)
+            for index, repeat in search.turns(workload, is_good):
+                stage = workload.stages[index]
+                current = self._begin(stage, (index, repeat), client, sender, keep)
+                await self._follow(current, stage, (index, repeat), client)
+                # Of a stage that was cut off there are records, but nothing is said of it as a whole.
+                self._check_stop()
+                found.append(current.facts(stage, workload.arrival, self.origin))
+                save(found)
         finally:
             client.close()
             # Lets the connections end that have just been dropped.

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ..search import Found
+
 #: points of one line of a CDF, buckets of the timeline, points of the scatter plot, columns and rows of the heat map
 CDF_POINTS = 200
 TIMELINE_BUCKETS = 300
@@ -227,6 +229,7 @@ class Run(t.TypedDict):
     stopped: bool  # the run was ended before its workload was through
     facts: Facts
     verdict: Verdict | None  # over all SLOs; None where none was set
+    search: Found | None  # None where nothing was searched
     stages: list[Stage]  # in order
     slo: list[SloResult]
     errors: list[Failure]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..search import Found
 from .data import Run, SloResult, Stage
 from .markup import Markup, element, joined
 from .numbers import milliseconds, number, percent
@@ -68,6 +69,8 @@ def _sentences(run: Run) -> list[str]:
 
 
 def _slo_sentence(run: Run) -> str:
+    if run["search"] is not None:
+        return _search_sentence(run, run["search"])
     good = _passing(run)
     if not good:
         return "No valid stage met every SLO."
@@ -75,6 +78,14 @@ def _slo_sentence(run: Run) -> str:
     return (
         f"The highest load that met every SLO is {stage_name(best)}, with {number(best['output_tok_s'])} output tok/s."
     )
+
+
+def _search_sentence(run: Run, found: Found) -> str:
+    names = {stage["stage"]: stage_name(stage) for stage in run["stages"]}
+    tried = ", ".join(f"{names[probe['stage']]} {probe['verdict']}" for probe in found["probes"]) or "none to its end"
+    best = found["highest"]
+    said = "None met every SLO" if best is None else f"The highest that met every SLO is {names[best]}"
+    return f"{found['candidates']} loads were searched through. {said}. Tried: {tried}."
 
 
 def _honesty(stages: t.Sequence[Stage]) -> str:
@@ -107,6 +118,8 @@ def baseline_name(run: Run) -> str:
 
 
 def _passing(run: Run) -> list[Stage]:
+    if run["search"] is not None:
+        return [stage for stage in run["stages"] if stage["stage"] == run["search"]["highest"]]
     failed = {result["stage"] for result in run["slo"] if result["verdict"] != "passed"}
     return [stage for stage in run["stages"] if stage["valid"] and stage["completed"] and stage["stage"] not in failed]
 
@@ -190,7 +203,8 @@ def slos(run: Run) -> Markup:
         return element("p", "No SLO was set, so there is no verdict on one.", class_="muted")
     names = list(dict.fromkeys(result["name"] for result in run["slo"]))
     found = {(result["name"], result["stage"]): result for result in run["slo"]}
-    heads = [stage_name(stage) for stage in run["stages"]]
+    best = None if run["search"] is None else run["search"]["highest"]
+    heads = [stage_name(stage) + (" (highest good)" if stage["stage"] == best else "") for stage in run["stages"]]
     rows = [
         (_limit(name, run["slo"]), *(_cell(found.get((name, stage["stage"]))) for stage in run["stages"]))
         for name in names

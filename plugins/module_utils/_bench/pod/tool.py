@@ -22,6 +22,7 @@ import typing as t
 from collections.abc import Callable
 from pathlib import Path
 
+from .. import engines, report_data
 from ..builtin.run import Progress, environment
 from ..engines.engine import WARMUP_INDEX, Command, plan, requests_of
 from ..errors import StoppedError, ToolError
@@ -69,8 +70,9 @@ class Tool:
         self._secrets = sorted(known, key=len, reverse=True)
 
     def run(self) -> None:
-        """All commands, until one fails.
+        """All commands, or of a search those that it needs, until one fails.
 
+        :raises InputError: of a search, what the tool has left cannot be read.
         :raises ToolError: one has failed; those after it did not run.
         :raises StoppedError: ``stop`` was set; what had ended until then is there.
         :raises StorageError: the results cannot be written.
@@ -85,17 +87,18 @@ class Tool:
             "origin": {"monotonic": self._origin, "time": time.time() - (time.monotonic() - self._origin)},
             "steps": [],
         }
-        for step, command in zip(self._plan["steps"], plan(self._workload), strict=True):
-            place = self._results / step["name"]
+        steps = {step["name"]: step["argv"] for step in self._plan["steps"]}
+        for command in plan(self._workload, self._is_good):
+            place = self._results / command.name
             place.mkdir(parents=True)
-            status, cpu = self._run(step["argv"], place, command)
+            status, cpu = self._run(steps[command.name], place, command)
             for file, names in self._plan["private"].items():
                 _strip(place / file, names)
             self._hide(place)
             stopped = self._stop.is_set()
             # Some tools end well when they are stopped, but the stage has not.
             told["steps"].append(
-                {"name": step["name"], "status": StoppedError.status if stopped else status, "cpu": cpu}
+                {"name": command.name, "status": StoppedError.status if stopped else status, "cpu": cpu}
             )
             write_text(self._results / STEPS, json.dumps(told) + "\n")
             if stopped:
@@ -103,8 +106,12 @@ class Tool:
             if status:
                 self._show_log()
                 raise ToolError(
-                    f"{engine} ended with status {status} in {step['name']}.", hint=f"Look at {self._log.name}."
+                    f"{engine} ended with status {status} in {command.name}.", hint=f"Look at {self._log.name}."
                 )
+
+    def _is_good(self, stage: int) -> bool:
+        found = engines.normalise(self._plan["engine"], self._results, self._workload, run_id="")
+        return report_data.is_good(stage, *found, self._workload)
 
     def _run(self, argv: t.Sequence[str], place: Path, command: Command) -> tuple[int, list[tuple[float, float]]]:
         """Status, and pairs of a monotonic time and the seconds of CPU used until then."""

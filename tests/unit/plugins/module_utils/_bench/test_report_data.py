@@ -56,6 +56,25 @@ def test_the_page_is_given_exactly_what_it_names():
     json.dumps(given, allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("count", "ttft", "facts", "good"),
+    [
+        (100, 100.0, {}, True),
+        (100, 900.0, {}, False),
+        # Too few to tell, and a generator that could not keep up: nobody knows whether the load is good.
+        (3, 100.0, {"t_end": 0.3}, False),
+        (100, 100.0, {"generator_cpu": 0.99}, False),
+    ],
+)
+def test_a_stage_is_good_when_it_is_known_to_be(count, ttft, facts, good):
+    load = a_workload(slo={"ttft_p50_ms": 150}, stages=[{"rate": 10, "requests": 100}, {"rate": 20, "requests": 100}])
+    other = [a_record(seq, stage=1, ttft_ms=500.0 if good else 1.0, t_start=50 + seq / 20) for seq in range(100)]
+    records = [a_record(seq, ttft_ms=ttft) for seq in range(count)] + other
+    told = [some_facts(**facts), some_facts(stage=1, asked=20.0, t_begin=50.0, t_end=55.0)]
+    assert report_data.is_good(0, records, told, load) == good
+    assert report_data.is_good(1, records, told, load) == (not good)
+
+
 def test_what_a_stage_did_is_told_per_chip_and_per_dollar():
     (stage,) = a_page()["stages"]
     assert stage["output_tok_s_chip"] == stage["output_tok_s"] / 4

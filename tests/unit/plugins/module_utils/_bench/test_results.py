@@ -95,6 +95,68 @@ def test_a_killed_run_is_reported_as_far_as_it_goes_and_passes_nothing(tmp_path)
     assert len(told) == 1
 
 
+def a_search(place, *ttfts, repeats=1):
+    """Stages of 5, 10, 20, ... requests per second that were tried with this TTFT, in the order of a search."""
+    candidates = [{"rate": 5 * 2**stage, "requests": 100} for stage in range(7)]
+    load = a_workload(slo={"ttft_p50_ms": 150}, stages=candidates, search=True, repeats=repeats)
+    place.mkdir(parents=True)
+    (place / "workload.json").write_text(json.dumps(load.as_data()))
+    facts = []
+    with records.Writer(place / records.FILE) as writer:
+        for turn, (stage, ttft) in enumerate(ttfts):
+            rate, begin = 5.0 * 2**stage, 100.0 * turn
+            for seq in range(100):
+                writer.write(a_record(seq, stage=stage, ttft_ms=ttft, t_start=begin + seq / rate))
+            facts.append(some_facts(stage=stage, asked=rate, t_begin=begin, t_end=begin + 100 / rate))
+    stages.write(place / stages.FILE, facts)
+    return place
+
+
+def test_a_search_is_judged_by_what_it_has_found(tmp_path):
+    place = a_search(tmp_path / "run-1", (3, 100.0), (5, 900.0), (4, 100.0))
+    summary = results.report(place)
+    found = summary["search"]
+    assert (found["highest"], found["asked"], found["kind"], found["candidates"]) == (4, 80.0, "rate", 7)
+    verdicts = [(probe["stage"], probe["asked"], probe["verdict"]) for probe in found["probes"]]
+    assert verdicts == [(3, 40.0, "passed"), (5, 160.0, "failed"), (4, 80.0, "passed")]
+    assert (summary["verdict"], summary["stopped"], len(summary["stages"])) == ("passed", False, 3)
+    junit = (place / "junit.xml").read_text()
+    assert 'tests="2" failures="0" errors="0"' in junit and 'classname="stage 4"' in junit
+    html = (place / "index.html").read_text()
+    assert (
+        "7 loads were searched through. The highest that met every SLO is 80 req/s. "
+        "Tried: 40 req/s passed, 160 req/s failed, 80 req/s passed."
+    ) in html
+    assert "80 req/s (highest good)" in html and "40 req/s (highest good)" not in html
+    assert "At 80 req/s" in html
+
+
+def test_a_search_that_finds_nothing_has_failed(tmp_path):
+    place = a_search(tmp_path / "run-1", (3, 900.0), (1, 900.0), (0, 900.0))
+    summary = results.report(place)
+    assert (summary["search"]["highest"], summary["verdict"], summary["stopped"]) == (None, "failed", False)
+    junit = (place / "junit.xml").read_text()
+    assert 'tests="2" failures="1"' in junit and 'classname="stage 0"' in junit
+    assert (
+        "None met every SLO. Tried: 40 req/s failed, 10 req/s failed, 5 req/s failed."
+        in (place / "index.html").read_text()
+    )
+
+
+def test_a_search_that_was_cut_off_has_decided_nothing(tmp_path):
+    place = a_search(tmp_path / "run-1", (3, 100.0), (5, 900.0))
+    summary = results.report(place)
+    assert (summary["search"]["highest"], summary["verdict"], summary["stopped"]) == (3, None, True)
+    # In its last stage.
+    stages.write(place / stages.FILE, stages.read(place / stages.FILE)[:1])
+    summary = results.report(place)
+    assert [probe["stage"] for probe in summary["search"]["probes"]] == [3]
+    assert (summary["verdict"], summary["stopped"]) == ("inconclusive", True)
+    # A stage without all its repeats is not through either.
+    summary = results.report(a_search(tmp_path / "run-2", (3, 100.0), repeats=2))
+    assert (summary["search"]["highest"], summary["search"]["probes"], summary["stopped"]) == (None, [], True)
+
+
 def test_what_is_no_folder_of_a_run_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"workload\.json cannot be read"):
         results.report(tmp_path)

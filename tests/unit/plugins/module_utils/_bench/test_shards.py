@@ -91,6 +91,14 @@ def test_a_stage_that_is_too_small_is_not_split(changes, cause):
         shards.split(workload, 4)
 
 
+def test_a_search_is_not_split():
+    workload = a_workload(search=True, slo={"ttft_p50_ms": 9})
+    assert shards.split(workload, 1) == [workload]
+    with pytest.raises(InputError, match="cannot be shared by 2 Pods") as caught:
+        shards.split(workload, 2)
+    assert "Set parallelism to 1" in caught.value.hint
+
+
 START = datetime.datetime(2026, 11, 22, tzinfo=datetime.timezone.utc)
 
 

@@ -122,6 +122,37 @@ def test_each_mistake_is_named(path, value, told):
         workload.parse(changed(path, value))
 
 
+SEARCH = {
+    "search": True,
+    "slo": {"ttft_p99_ms": 200},
+    "stages": [{"rate": 1, "duration": 1}, {"rate": 2, "duration": 1}],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"search": "yes"}, "search must be true or false"),
+        ({"slo": {}}, "search needs slo"),
+        ({"slo": {"error_rate": 0.1, "output_tok_s_min": 9}}, "no slo that more load brings nearer.* output_tok_s_min"),
+        ({"stages": SEARCH["stages"][::-1]}, "search needs stages that rise in load"),
+        ({"stages": SEARCH["stages"][:1] * 2}, "search needs stages that rise in load"),
+        ({"stages": [SEARCH["stages"][0], {"concurrency": 4, "requests": 4}]}, "all by rate or all by concurrency"),
+    ],
+)
+def test_a_search_needs_loads_that_can_be_told_apart(changes, told):
+    with pytest.raises(InputError, match="has 1 mistake: .*" + told):
+        a_workload(**{**SEARCH, **changes})
+
+
+def test_a_search_is_another_workload():
+    one = a_workload(**SEARCH)
+    other = a_workload(**{**SEARCH, "search": False})
+    assert workload.parse(one.as_data()) == one != other
+    # Those that know of no search are what they were before there was one.
+    assert "search" not in other.as_data() and other.digest != one.digest
+
+
 def test_all_mistakes_are_named_at_once():
     with pytest.raises(InputError) as caught:
         workload.parse(WORKLOAD | {"protocol": "grpc", "stages": [{"rate": 0, "duration": 0}], "seed": -1})

@@ -24,7 +24,8 @@ def plan(files):
 
 def test_each_pod_gets_its_part_and_one_of_them_asks_the_server():
     first, second = map(plan, spec(parallelism=2, server_metrics=["http://server:8000/metrics"]).shards)
-    assert [part["workload"]["stages"] for part in (first, second)] == [[{"rate": 5.0, "duration": 30.0}]] * 2
+    stage = {"rate": 5.0, "duration": 30.0}
+    assert [part["workload"]["stages"] for part in (first, second)] == [[stage], [{**stage, "phase": 0.5}]]
     assert first["workload"]["seed"] != second["workload"]["seed"]
     assert (first["server_metrics"], second["server_metrics"]) == (["http://server:8000/metrics"], [])
     assert (first["engine"], first["engine_plan"], first["preflight"]) == (BUILTIN, None, True)

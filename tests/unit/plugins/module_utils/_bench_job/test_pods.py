@@ -180,6 +180,18 @@ def test_only_pods_that_wait_are_told_to_begin(cluster, tmp_path):
     assert first is not third
 
 
+def test_results_come_whenever_another_stage_begins(cluster, crew, monkeypatch):
+    collected = []
+    monkeypatch.setattr(crew, "collect", lambda _member: collected.append(len(cluster.log)))
+    watch = follow._Watch(crew, lambda _told: None)
+    cluster.pods = [cluster.pod()]
+    # A search also goes to lower ones.
+    for stage, repeat in ((0, 0), (2, 0), (2, 0), (2, 1), (1, 0)):
+        cluster.log.append({"event": "progress", "stage": stage, "repeat": repeat})
+        watch(JOB)
+    assert collected == [2, 4, 5]
+
+
 def test_what_can_still_be_had(cluster, crew):
     (member,) = crew.members
     member.live = cluster.pod()

@@ -74,6 +74,23 @@ def test_a_baseline_counts_when_regressions_are_asked_for(found, verdict):
     assert gate.judge(summary("failed"), against(found), ["regression"], 0.05).verdict == "failed"
 
 
+@pytest.mark.parametrize(("highest", "verdict", "reasons"), [(1, "passed", 0), (None, "failed", 2)])
+def test_of_a_search_only_one_stage_counts(highest, verdict, reasons):
+    probes = [{"stage": stage} for stage in (1, 2)]
+    run = {
+        "verdict": verdict,
+        "search": {"highest": highest, "probes": probes},
+        "slo": [{**MISSED, "stage": 2}, {**MISSED, "verdict": "passed" if reasons == 0 else "failed"}],
+        "stages": [{"stage": 1, "reasons": ["Too slow."] * (reasons // 2)}, {"stage": 2, "reasons": ["Too slow."]}],
+    }
+    outcome = gate.judge(run, None, ("slo", "invalid"), 0.05)
+    assert (outcome.verdict, len(outcome.reasons)) == (verdict, reasons)
+    assert all(reason.startswith("Stage 1 ") for reason in outcome.reasons)
+    # Beyond what was found, more latency than before is no regression.
+    deltas = [{**delta(), "stage": 2}, {**delta(verdict="same"), "stage": 1}]
+    assert gate.judge(run, against(*deltas), ["regression"], 0.05).verdict == verdict
+
+
 def test_a_regression_is_told_with_its_figures():
     (said,) = gate.judge(summary("passed"), against(delta()), ["regression"], 0.05).reasons
     assert said == "Stage 0 is worse than run good in ttft_p50_ms: 12 instead of 10 (+20.0%)."

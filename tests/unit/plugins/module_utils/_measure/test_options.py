@@ -39,6 +39,7 @@ def test_a_workload():
     assert made.repeats == 3
     extra = {"stop": None, "logit_bias": {"5": -1}}
     assert options.workload_of(given(extra_body=extra)).extra_body == extra
+    assert options.workload_of(given(search=True, slo={"error_rate": 0})).search
 
 
 def test_defaults_are_those_of_the_engine():

@@ -81,6 +81,12 @@ def test_what_remains_is_that_of_all_stages():
     assert remaining(progress(), a_workload(stages=[STAGES[0], {"concurrency": 1, "requests": 9}])) is None
 
 
+def test_of_a_search_only_the_stage_is_known():
+    workload = a_workload(stages=STAGES, slo={"ttft_p50_ms": 9}, search=True, repeats=2)
+    told = line(progress(**SILENT, repeats=2, remaining=20.0), workload)
+    assert told == "search, stage 1 of 2, repeat 1 of 2, 10 requests/s asked, 50 s left of this stage"
+
+
 def test_a_line_per_change_and_per_interval():
     workload, shown = a_workload(stages=STAGES), []
     status = Status(workload, shown.append, 3600)

@@ -347,6 +347,7 @@ def sample(seconds, queue=150):
             "workload_digest": 8 * "9f3ac04e",
         },
         "verdict": "failed",
+        "search": None,
         "stages": stages,
         "slo": results,
         "errors": refused,

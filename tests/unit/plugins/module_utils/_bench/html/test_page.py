@@ -246,6 +246,13 @@ def test_the_headline_is_the_highest_load_that_met_every_slo(run):
     said = check(render(run))
     # The last stage met them as well, but is not valid.
     assert "At 4 req/s The highest load that met every SLO." in said
+    # A search has found another one.
+    probes = [{"stage": 1, "asked": 2.0, "verdict": "passed"}, {"stage": 2, "asked": 4.0, "verdict": "invalid"}]
+    run["search"] = {"highest": 1, "asked": 2.0, "kind": "rate", "candidates": 9, "probes": probes}
+    said = check(render(run))
+    assert "At 2 req/s The highest load that met every SLO." in said
+    assert "9 loads were searched through. The highest that met every SLO is 2 req/s. Tried: 2 req/s passed, " in said
+    run["search"] = None
     for result in run["slo"]:
         result["verdict"] = "failed"
     assert "At 1 req/s The lowest load; no valid stage met every SLO." in check(render(run))

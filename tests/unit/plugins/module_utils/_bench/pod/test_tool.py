@@ -13,6 +13,8 @@ import uuid
 
 import pytest
 
+from ansible_collections.modelops.serving.plugins.module_utils._bench import engines
+from ansible_collections.modelops.serving.plugins.module_utils._bench.engines.engine import Engine, Sent
 from ansible_collections.modelops.serving.plugins.module_utils._bench.errors import StoppedError, ToolError
 from ansible_collections.modelops.serving.plugins.module_utils._bench.pod.tool import Tool
 from ansible_collections.modelops.serving.plugins.module_utils._bench.workload import parse
@@ -51,7 +53,9 @@ def tool(tmp_path):
 def test_commands_run_in_their_folders_until_one_fails(tool, tmp_path, monkeypatch, capsys):
     secret = uuid.uuid4().hex
     monkeypatch.setenv("KEY", secret)
-    fail = "import os; open('said', 'w').write(os.environ['KEY']); print('with', os.environ['KEY']); raise SystemExit(3)"
+    fail = (
+        "import os; open('said', 'w').write(os.environ['KEY']); print('with', os.environ['KEY']); raise SystemExit(3)"
+    )
     private = {"out.json": ["text"], "all": [], "missing": []}
     one = tool(WRITE, fail, "", private=private, secrets=["KEY", "MISSING"])
     with pytest.raises(ToolError, match="e ended with status 3 in stage-0-repeat-1"):
@@ -68,6 +72,43 @@ def test_commands_run_in_their_folders_until_one_fails(tool, tmp_path, monkeypat
     # The log is shown, and tells no secret.
     assert (tmp_path / "e.log").read_text() == "with ***\n" == capsys.readouterr().err
     assert (tmp_path / "stage-0-repeat-1" / "said").read_text() == "***"
+
+
+class Paced(Engine):
+    """A tool that writes how long each of its requests took."""
+
+    name, image, clock = "e", "", "monotonic"
+
+    def refusals(self, workload):
+        return []
+
+    def step(self, workload, command, job):
+        return {}, []
+
+    def read(self, place):
+        begin, seconds = json.loads((place / "out.json").read_text())
+        starts = [begin + at / 100 for at in range(9)]
+        return [Sent(start, start + seconds, times=(start + seconds,)) for start in starts]
+
+
+def test_a_search_runs_no_more_than_it_needs(tool, tmp_path, monkeypatch):
+    monkeypatch.setitem(engines.ENGINES, "e", Paced())
+    write = "import json, time; json.dump([time.monotonic(), {}], open('out.json', 'w'))"
+    # The first four are fast.
+    one = tool(*[write.format(0.1 if stage < 4 else 5.0) for stage in range(6)])
+    one._plan["steps"] = [
+        {"name": f"stage-{stage}-repeat-{repeat}", "argv": step["argv"]}
+        for stage, step in enumerate(one._plan["steps"])
+        for repeat in (0, 1)
+    ]
+    stages = [{"rate": 10 * (stage + 1), "requests": 9} for stage in range(6)]
+    slo = {"e2e_p50_ms": 500}
+    one._workload = parse({**WORKLOAD, "stages": stages, "slo": slo, "search": True, "repeats": 2})
+    one.run()
+    told = json.loads((tmp_path / "steps.json").read_text())["steps"]
+    assert [step["name"] for step in told] == [
+        f"stage-{stage}-repeat-{repeat}" for stage in (2, 4, 3) for repeat in (0, 1)
+    ]
 
 
 def test_a_file_that_was_not_written_to_its_end_is_removed(tool, tmp_path):
