@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.modelops.serving.plugins.module_utils._endpoint import kserve
 from ansible_collections.modelops.serving.plugins.module_utils._endpoint.rollout import (
     PART_OF,
     WORKLOADS,
@@ -24,6 +25,7 @@ from ansible_collections.modelops.serving.plugins.module_utils._kube.objects imp
 )
 from ansible_collections.modelops.serving.plugins.module_utils._kube.wait import judge
 from ansible_collections.modelops.serving.plugins.module_utils._serving.engine import COMPONENT_LABEL, NAME_LABEL
+from ansible_collections.modelops.serving.plugins.module_utils._serving.kserve import SERVICE_API
 
 # Components whose Pods hold the model; an engine may have helpers beside them.
 _SERVERS = ("server", "model")
@@ -45,14 +47,28 @@ def look(client: Client, namespace: str | None = None, name: str | None = None) 
             for obj in client.list(api_version, kind, namespace, labels=labels):
                 metadata = obj["metadata"]
                 workloads.setdefault((metadata["namespace"], metadata["labels"][INSTANCE_LABEL]), []).append(obj)
-    services = {
-        (obj["metadata"]["namespace"], obj["metadata"]["name"]): obj
-        for obj in (client.list("v1", "Service", namespace, labels=labels) if workloads else ())
-    }
-    return [_describe(client, key, workloads[key], services.get(key)) for key in sorted(workloads)]
+    endpoints = _endpoints(client, namespace, labels, workloads)
+    return [_describe(client, key, workloads[key], endpoints.get(key)) for key in sorted(workloads)]
 
 
-def _describe(client: Client, key: tuple[str, str], workloads: list[Object], service: Object | None) -> Object:
+def _endpoints(
+    client: Client, namespace: str | None, labels: str, workloads: t.Mapping[tuple[str, str], list[Object]]
+) -> dict[tuple[str, str], str | None]:
+    """By namespace and name. That of an instance of KServe is none until KServe has told it."""
+    found: dict[tuple[str, str], str | None] = {}
+    for obj in client.list("v1", "Service", namespace, labels=labels) if workloads else ():
+        place, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+        found[place, name] = f"http://{name}.{place}.svc:{obj['spec']['ports'][0]['port']}"
+    owners = (
+        owner for key in workloads for obj in workloads[key] for owner in obj["metadata"].get("ownerReferences") or ()
+    )
+    if any(owner["kind"] == "InferenceService" for owner in owners):
+        for obj in client.list(SERVICE_API, "InferenceService", namespace, labels=labels):
+            found[obj["metadata"]["namespace"], obj["metadata"]["name"]] = kserve.url(obj) or None
+    return found
+
+
+def _describe(client: Client, key: tuple[str, str], workloads: list[Object], endpoint: str | None) -> Object:
     namespace, name = key
     server = next((obj for obj in workloads if _labels(obj).get(COMPONENT_LABEL) in _SERVERS), workloads[0])
     verdicts = [(target, judge(target, obj)) for target, obj in zip(targets(workloads), workloads, strict=True)]
@@ -63,7 +79,7 @@ def _describe(client: Client, key: tuple[str, str], workloads: list[Object], ser
         "namespace": namespace,
         "engine": _labels(server).get(NAME_LABEL),
         "image": _template(server)["spec"]["containers"][0]["image"],
-        "endpoint": service and f"http://{name}.{namespace}.svc:{service['spec']['ports'][0]['port']}",
+        "endpoint": endpoint,
         "replicas": wanted,
         "ready_replicas": ready,
         "ready": not troubled,

@@ -126,6 +126,19 @@ def test_a_server_with_helpers_counts_its_jobs(run, has, api):
     assert found["ready"] and found["status"] == ""
 
 
+def test_kserve_says_where_its_instances_are(run, has, api):
+    has(READY)
+    (deployment,) = (obj for path, obj in api.objects.items() if path.endswith("/deployments/gemma"))
+    deployment["metadata"]["ownerReferences"] = [{"kind": "InferenceService", "name": "gemma", "uid": "1"}]
+    api.kinds["serving.kserve.io/v1beta1"] = {"inferenceservices": ("InferenceService", True)}
+    made = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": deployment["metadata"]}
+    path = "/apis/serving.kserve.io/v1beta1/namespaces/serving/inferenceservices/gemma"
+    api.objects[path] = made
+    assert run(namespace="serving")["instances"][0]["endpoint"] is None
+    made["status"] = {"address": {"url": "https://gemma-predictor.serving.svc.cluster.local:8443"}}
+    assert run(namespace="serving")["instances"][0]["endpoint"] == made["status"]["address"]["url"]
+
+
 def test_what_is_not_of_an_instance_is_none_of_its_business(run, has, api):
     has(READY)
     for obj in api.objects.values():
