@@ -65,6 +65,11 @@ options:
         description:
           - A role that has these permissions. It is named where one of them is missing, and not looked at otherwise.
         type: str
+      may_be_absent:
+        description:
+          - Whether nothing is missing where there is no such resource, as where it is still to be made.
+        type: bool
+        default: false
   fail_on_missing:
     description:
       - Fail when RV(satisfied) is false, with one message that names every missing permission and its resource.
@@ -83,8 +88,8 @@ options:
 notes:
   - Needs no permission. The API of the resources has to be enabled, that of projects is
     C(cloudresourcemanager.googleapis.com).
-  - On a project count permissions that come from it, its folders and its organization. What is only granted on a bucket is
-    asked for on the bucket.
+  - On a project count permissions that come from it, its folders and its organization. What is only granted on a bucket has
+    to be asked for on the bucket, as what the owners of a project may do with its buckets.
 seealso:
   - module: modelops.serving.gcp_iam_binding
   - name: Test permissions
@@ -193,6 +198,7 @@ def argument_spec() -> dict[str, t.Any]:
                 "location": {"type": "str"},
                 "permissions": {"type": "list", "elements": "str", "required": True},
                 "role": {"type": "str"},
+                "may_be_absent": {"type": "bool", "default": False},
             },
         },
         "fail_on_missing": {"type": "bool", "default": False},
@@ -215,6 +221,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             ),
             tuple(need["permissions"]),
             need["role"],
+            need["may_be_absent"],
         )
         for need in params["needs"]
     ]

@@ -1,0 +1,5 @@
+# Copyright (c) 2026, modelops.serving contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a cluster stands on in Google Cloud: networks, service accounts, buckets, repositories of images."""
