@@ -147,8 +147,8 @@ def _fronts(points: t.Sequence[Data]) -> t.Iterator[Data]:
             known = [index for index, point in enumerate(points) if all(point[name] is not None for name in pair)]
             front = [index for index in known if not any(_beats(points[it], points[index], pair) for it in known)]
             if front:
-                front.sort(key=lambda index, name=throughput: -points[index][name])  # type: ignore[misc]
-                yield {"throughput": throughput, "latency": latency, "points": front}
+                falling = sorted(((points[index][throughput], index) for index in front), key=lambda pair: -pair[0])
+                yield {"throughput": throughput, "latency": latency, "points": [index for _value, index in falling]}
 
 
 def _whole(run: Run, points: t.Sequence[Data]) -> Data:

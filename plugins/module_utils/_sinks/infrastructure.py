@@ -10,6 +10,7 @@ failure leaves half done is found, and completed, by the next run.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import time
 import typing as t
@@ -74,7 +75,7 @@ class Step:
         return "deleted" if self.after is None else "updated"
 
 
-class _Part:
+class _Part(abc.ABC):
     """One resource. Names are full ones, without the host of the API."""
 
     kind: str
@@ -131,11 +132,13 @@ class _Part:
             return self._change(before, after)
         return None
 
+    @abc.abstractmethod
     def _create(self, wanted: Data) -> Data:
-        raise NotImplementedError
+        """Make it. What there is then."""
 
+    @abc.abstractmethod
     def _change(self, before: Data, after: Data) -> Data:
-        raise NotImplementedError
+        """Make one of it that is there. What there is then."""
 
     def _remove(self, before: Data) -> None:
         del before
