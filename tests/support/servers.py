@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
 import hashlib
 import json
+import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -171,23 +173,42 @@ class Servers:
 
     @contextlib.contextmanager
     def node_without_kubelet(self, accelerator: str, topology: str, chips: int) -> Iterator[str]:
-        """A node as GKE makes them, taint included. The scheduler takes it for real; nothing ever starts there."""
+        """A node as GKE makes them, taint included. The scheduler takes it for real; nothing ever starts there.
+
+        It tells that it is well as a kubelet does, for else it would be so for a minute only.
+        """
         name = f"tpu-{self.namespace}"
         labels = {**dict(zip(LABELS, (accelerator, topology), strict=True)), "kubernetes.io/os": "linux"}
         amounts = {"cpu": "24", "memory": "48Gi", "pods": "10", CHIPS: str(chips)}
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
+        over = threading.Event()
         node = {
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {"name": name, "labels": labels},
             "spec": {"taints": [TAINT]},
         }
+
+        def beat() -> None:
+            now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            conditions = [{**ready, "lastHeartbeatTime": now}]
+            status = {"capacity": amounts, "allocatable": amounts, "conditions": conditions}
+            self._patch(f"nodes/{name}/status", {"status": status})
+
+        def live() -> None:
+            while not over.wait(10):
+                beat()
+
+        thread = threading.Thread(target=live)
         try:
             self.client.apply(node, manager="test")
-            status = {"capacity": amounts, "allocatable": amounts, "conditions": [ready]}
-            self._patch(f"nodes/{name}/status", {"status": status})
+            beat()
+            thread.start()
             yield name
         finally:
+            over.set()
+            if thread.ident:
+                thread.join()
             self.client.delete(Ref("v1", "Node", name))
 
     def _patch(self, path: str, change: dict) -> None:
