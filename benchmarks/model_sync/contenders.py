@@ -97,8 +97,9 @@ class Contenders:
     def _unpack_engine(self) -> Path:
         """The engine as it is bundled for Jobs, unpacked and compiled, so that it starts as an installed one does."""
         archive, directory = self._directory / f"{_ENGINE}.zip", self._directory / "engine"
-        bundle = CHECKOUT / "plugins" / "module_utils" / "_transfer" / "bundle.py"
-        subprocess.run([sys.executable, str(bundle), str(archive)], check=True)
+        bundle = "ansible_collections.modelops.serving.plugins.module_utils._transfer.bundle"
+        path = {**os.environ, "PYTHONPATH": str(CHECKOUT / ".venv" / "collections")}
+        subprocess.run([sys.executable, "-m", bundle, str(archive)], check=True, env=path)
         with zipfile.ZipFile(archive) as bundled:
             bundled.extractall(directory)
         subprocess.run([sys.executable, "-m", "compileall", "-q", str(directory)], check=True)
