@@ -40,9 +40,8 @@ def ask(url: str, body: object | None = None, *, headers: dict[str, str] | None 
     :raises ValueError: the answer is not JSON.
     """
     data = None if body is None else json.dumps(body).encode()
-    # The addresses are those of the environment, which whoever deploys this wrote.
-    # S310: the address comes from the Pod's own environment.
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})})  # noqa: S310
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 - whoever deploys this has written the addresses
     try:
         with urllib.request.build_opener().open(request, timeout=timeout) as answer:
             return json.loads(answer.read())

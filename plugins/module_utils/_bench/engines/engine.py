@@ -152,7 +152,7 @@ class Engine(abc.ABC):
 
     def prompts(self, dataset: Dataset, workload: Workload) -> str:
         """A file of prompts in the form of the tool. Tools that refuse such workloads have none, and are never asked."""
-        raise NotImplementedError(self.name)
+        raise NotImplementedError(self.name)  # no default: refusals() keeps such a tool from being asked
 
     def render(self, workload: Workload, *, dataset: Dataset | None, job: Job, image: str) -> Rendered:
         """The files and the command of a container that does the workload, which is none that is refused.
