@@ -887,12 +887,28 @@ def test_foreign_object_is_not_taken_for_a_lost_answer(server, bucket, proxy):
     assert store.parts("f", upload) == parts
 
 
-def test_part_that_was_replaced_is_noticed(server, bucket):
-    store = _store(bucket, f"http://{server}")
+def test_part_that_was_replaced_is_noticed(server, bucket, proxy):
+    store = _store(bucket, proxy.url)
     data = random.Random(6).randbytes(40_000)
     entry = _entry("f", data)
     upload, parts = _send(store, entry, data, 1000)
     store.put_part("f", upload, 33, 33_000, memoryview(bytes(1000)))
+    listed, composed = threading.Event(), threading.Event()
+
+    def before(request):
+        # The first 32 parts are composed while the rest is found damaged, and no later than what is left is listed.
+        if request.kind == "compose" and request.name.endswith("level0-00000"):
+            listed.wait(0.5)
+
+    def after(request, *answer):
+        if request.kind == "compose" and request.name.endswith("level0-00000"):
+            composed.set()
+        if request.kind == "list":
+            listed.set()
+            composed.wait(5)
+        return answer
+
+    proxy.before, proxy.after = before, after
     with pytest.raises(StoreError, match="CRC32C"):
         store.complete(entry, upload, parts, Stored(entry.id, None))
     assert _objects(server, bucket) == {}  # neither the object nor parts that a later run would build on

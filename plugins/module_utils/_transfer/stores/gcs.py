@@ -211,6 +211,10 @@ def _joined(pieces: t.Iterable[_Piece], name: str) -> _Piece:
     return _Piece(name, size, crc)
 
 
+class _DamagedError(StoreError):
+    """An object is not what it was composed of."""
+
+
 class GcsStore(Store):
     """A prefix of a bucket. The ETag of an object is its generation.
 
@@ -539,9 +543,13 @@ class GcsStore(Store):
         try:
             level = 0
             while len(pieces) > _COMPONENTS:
-                pieces = self._compose_level(f"{_PARTS}{upload}/level{level}-", pieces, upload)
+                pieces = self._compose_level(f"{_PARTS}{upload}/level{level}-", pieces)
                 level += 1
-            generation = self._compose(whole, pieces, {"metadata": metadata}, upload)
+            generation = self._compose(whole, pieces, {"metadata": metadata})
+        except _DamagedError:
+            # Some part is not what it was: the next run must not build on them.
+            self.abort(entry.path, upload)
+            raise
         except (NotFoundError, TransientError):
             # An earlier try may have done it, and its answer was lost or its parts are being deleted already.
             found = self._resource(entry.path)
@@ -551,21 +559,24 @@ class GcsStore(Store):
         self.abort(entry.path, upload)
         return generation
 
-    def _compose_level(self, prefix: str, pieces: t.Sequence[_Piece], upload: str) -> t.Sequence[_Piece]:
+    def _compose_level(self, prefix: str, pieces: t.Sequence[_Piece]) -> t.Sequence[_Piece]:
         groups = [pieces[start : start + _COMPONENTS] for start in range(0, len(pieces), _COMPONENTS)]
         wholes = [_joined(group, f"{prefix}{number:05d}") for number, group in enumerate(groups)]
         resource = {"storageClass": "STANDARD"}
 
         def compose(whole: _Piece, group: t.Sequence[_Piece]) -> None:
-            self._control.retry(self._compose, whole, group, resource, upload)
+            self._control.retry(self._compose, whole, group, resource)
 
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
             for _done in pool.map(compose, wholes, groups):
                 pass
         return wholes
 
-    def _compose(self, whole: _Piece, pieces: t.Sequence[_Piece], resource: _Resource, upload: str) -> str:
-        """Make one object of at most 32; its generation."""
+    def _compose(self, whole: _Piece, pieces: t.Sequence[_Piece], resource: _Resource) -> str:
+        """Make one object of at most 32; its generation.
+
+        :raises _DamagedError: it is not what its parts were. It was deleted.
+        """
         answer = self._post(
             f"{self._object(whole.name)}/compose",
             {"fields": "generation,crc32c,size"},
@@ -577,9 +588,7 @@ class GcsStore(Store):
         )
         if answer.get("crc32c") != _encode(whole.crc) or int(answer.get("size", -1)) != whole.size:
             self._discard(whole.name, answer)
-            # Some part is not what it was: the next run must not build on them.
-            self.abort(whole.name, upload)
-            raise StoreError(
+            raise _DamagedError(
                 f"{self.url}{whole.name} was composed to {answer.get('size')} bytes with CRC32C "
                 f"{answer.get('crc32c')} instead of {whole.size} with {_encode(whole.crc)}; it was deleted.",
                 hint="Run again, which sends this file anew.",
